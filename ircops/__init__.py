@@ -1,0 +1,1 @@
+"""What a command author imports: HOSTS, requires, run, ops."""

@@ -1,0 +1,75 @@
+"""What a command asks of its caller: a role, approvals, a confirmation, a time limit, a lock.
+
+The author of a command proposes with `@requires`; the operator decides in `[command NAME]`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import click
+
+
+class Role(enum.IntEnum):
+    """What somebody may do; each includes the ones before it."""
+
+    NOBODY = 0
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Nothing stated is the strictest: admin only (fail closed)."""
+
+    role: Role = Role.ADMIN
+    approvals: int = 0  # how many other accounts must say yes
+    confirm: bool = False  # the caller must say yes
+    timeout: float = 60  # seconds from start to the stop request; 0 = none
+    lock: str = ""
+
+
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
+ATTRIBUTE = "ircops_policy"
+
+
+def requires(
+    role: str | Role,
+    approvals: int = 0,
+    confirm: bool = False,
+    timeout: float = 60,
+    lock: str = "",
+) -> Callable[[Decorated], Decorated]:
+    """Mark a command with its policy; goes above or below `@click.command()`.
+
+    `role` is viewer, operator or admin; `timeout` is seconds, 0 for none.
+    Raises ValueError at import for a role that does not exist.
+    """
+    policy = Policy(role_named(str(role)), approvals, confirm, timeout, lock)
+
+    def mark(command: Decorated) -> Decorated:
+        setattr(command, ATTRIBUTE, policy)
+        return command
+
+    return mark
+
+
+def role_named(name: str) -> Role:
+    """`viewer`, `operator` or `admin`; ValueError otherwise (nobody can require `nobody`)."""
+    for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN):
+        if str(role) == name:
+            return role
+    raise ValueError(f"unknown role {name!r}; it is viewer, operator or admin")
+
+
+def policy_of(command: click.Command, inherited: Policy | None = None) -> Policy:
+    """The policy its author gave `command`; without one, its group's; without that, admin only."""
+    stated = getattr(command, ATTRIBUTE, None) or getattr(command.callback, ATTRIBUTE, None)
+    return stated or inherited or Policy()
