@@ -1,24 +1,29 @@
 """ircops.ini as typed, checked, frozen settings: a dataclass a section, a field a key, its default beside it.
 
-`ini.py` reads the file; here stands what may be in it. The shipped ircops.ini documents every key.
+Here stands what may be in the file; what must hold between keys is said by `faults`. `shapes.py` has
+what a value must look like, `values.py` how it is written, and `ini.py` reads the file. The shipped
+ircops.ini documents every key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Literal, NewType
 
+from ircops import shapes
 from ircops.policy import Role
+from ircops.shapes import Count, Nodes, Word, did_you_mean
 
-# How a value is written; ini.py has the reader of each.
+# How a value is written; values.py has the reader of each.
 Seconds = NewType("Seconds", float)  # 90, 90s, 5m, 2h, 1d
+Wait = Annotated[Seconds, shapes.above_zero]
 Words = tuple[str, ...]  # separated by spaces, commas or new lines
 Percent = NewType("Percent", float)  # 80 or 80%
 
-NONE: Mapping[str, object] = MappingProxyType({})
+Faults = Iterator[tuple[str, str]]  # a key to look at, `*` = all, and what its [section] has wrong
 
 
 class Secret(str):
@@ -38,6 +43,14 @@ class Address:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def is_loopback(self) -> bool:
+        """Nobody else's wire lies between us."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
 
 @dataclass(frozen=True)
 class Join:
@@ -51,10 +64,10 @@ class Join:
 class Bot:
     """[bot]"""
 
-    nick: str = "opsbot"
-    username: str = "ircops"
-    realname: str = "ircops, an ops bot"
-    prefix: str = "!"
+    nick: shapes.Nick = "opsbot"
+    username: shapes.Login = "ircops"
+    realname: shapes.Text = "ircops, an ops bot"
+    prefix: shapes.Prefix = "!"
     state: Path = Path("~/.local/state/ircops")
     database: str = ""  # "" = ircops.sqlite in state
     console: Path = Path("console.sock")  # relative to state
@@ -69,17 +82,33 @@ class Network:
     tls: bool = True
     tls_ca_file: Path | None = None
     sasl_mechanism: Literal["PLAIN"] = "PLAIN"
-    sasl_username: str = ""
+    sasl_username: Word = ""
     sasl_password: Secret = Secret()
     sasl_required: bool = True
     sasl_over_plaintext: bool = False
     server_password: Secret = Secret()
     channels: tuple[Join, ...] = ()
-    reconnect_min: Seconds = Seconds(0.25)
-    reconnect_max: Seconds = Seconds(60)
-    connect_timeout: Seconds = Seconds(20)
-    ping_interval: Seconds = Seconds(15)
-    ping_timeout: Seconds = Seconds(10)
+    reconnect_min: Wait = Seconds(0.25)
+    reconnect_max: Wait = Seconds(60)
+    connect_timeout: Wait = Seconds(20)
+    ping_interval: Wait = Seconds(15)
+    ping_timeout: Wait = Seconds(10)
+
+    def faults(self) -> Faults:
+        """What the section lacks or contradicts."""
+        if not self.server:
+            yield "server", "needs a server: server = irc.example.org:6697"
+        if not self.channels:
+            yield "channels", "needs channels: channels = #ops"
+        if self.sasl_username and not self.sasl_password:
+            yield "sasl_password", "has sasl_username but no sasl_password"
+        if self.sasl_password and not self.sasl_username:
+            yield "sasl_username", "has sasl_password but no sasl_username"
+        on_a_wire = not self.tls and not all(server.is_loopback for server in self.server)
+        if self.sasl_password and on_a_wire and not self.sasl_over_plaintext:
+            yield "tls", "would send sasl_password for all to read; set tls = yes"
+        if self.reconnect_min > self.reconnect_max:
+            yield "reconnect_min", "has reconnect_min above reconnect_max"
 
 
 @dataclass(frozen=True)
@@ -88,7 +117,7 @@ class Channel:
 
     reply: Literal["privmsg", "notice"] = "privmsg"
     commands: Words = ("all",)
-    lines: int = 6  # of one answer; the rest waits for !more
+    lines: Count = 6  # of one answer; the rest waits for !more
     colour: bool = True
 
 
@@ -96,24 +125,24 @@ class Channel:
 class Roles:
     """[roles]: accounts, unix:NAME, mask:nick!user@host patterns, or `*` for anyone in our channels."""
 
-    viewer: Words = ()
-    operator: Words = ()
-    admin: Words = ()
+    viewer: tuple[shapes.Who, ...] = ()
+    operator: tuple[shapes.Who, ...] = ()
+    admin: tuple[shapes.Who, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ssh:
     """[ssh]"""
 
-    user: str = ""  # "" = as ssh_config says, else the user the bot runs as
+    user: Word = ""  # "" = as ssh_config says, else the user the bot runs as
     key: tuple[Path, ...] = ()  # () = as ssh_config says, else the agent's and ~/.ssh/id_*
     config: Path = Path("~/.ssh/config")
     known_hosts: tuple[Path, ...] = (Path("~/.ssh/known_hosts"), Path("/etc/ssh/ssh_known_hosts"))
     host_keys: Literal["strict", "accept-new"] = "strict"
     agent: bool = True
-    connect_timeout: Seconds = Seconds(10)
+    connect_timeout: Wait = Seconds(10)
     command_timeout: Seconds = Seconds(60)
-    fanout: int = 64
+    fanout: Count = 64
     keepalive: Seconds = Seconds(30)
     idle_close: Seconds = Seconds(300)
 
@@ -122,12 +151,12 @@ class Ssh:
 class HostLine:
     """A line of [hosts]: `web1 = 10.0.0.1:22 user=ops`. Empty fields fall back to ssh_config, then [ssh]."""
 
-    address: str = ""
+    address: Word = ""
     port: int = 0
-    user: str = ""
+    user: Word = ""
     key: Path | None = None
-    jump: str = ""
-    host_key: str = ""  # a pin: `SHA256:…`, as ssh-keygen -l prints it
+    jump: Word = ""
+    host_key: shapes.Pin = ""  # `SHA256:…`, as ssh-keygen -l prints it
 
 
 @dataclass(frozen=True)
@@ -137,26 +166,44 @@ class Command:
     help: str = ""
     run: str = ""
     script: Path | None = None
-    click: str = ""  # module:group
-    on: str = "HOSTS"  # HOSTS = asked for; a host set; `here` = on the bot's own machine
+    click: shapes.Importable = ""  # module:group
+    on: Nodes = "HOSTS"  # HOSTS = asked for; a host set; `here` = on the bot's own machine
     role: Role | None = None  # None: as the author says, else admin
     approvals: int | None = None
     confirm: bool | None = None
     timeout: Seconds | None = None
-    lock: str | None = None
+    lock: Word | None = None
+
+    def faults(self) -> Faults:
+        """What the section lacks or contradicts."""
+        ways = [key for key in ("run", "script", "click") if getattr(self, key)]
+        if len(ways) > 1:
+            yield ways[1], f"has {' and '.join(ways)}; keep one"
+        if self == Command(on=self.on):
+            yield (
+                "*",
+                "says nothing: give it run, script or click, or a role for a command there is",
+            )
 
 
 @dataclass(frozen=True)
 class Schedule:
     """[schedule NAME]"""
 
-    at: str = ""  # a cron line: minute hour day month weekday
-    timezone: str = "UTC"
+    at: shapes.Cron = ""  # a cron line: minute hour day month weekday
+    timezone: shapes.Zone = "UTC"
     run: str = ""
-    into: Annotated[Words, "in"] = ()  # channels; `in` is taken in Python
+    into: Annotated[tuple[shapes.Place, ...], "in"] = ()  # channels; `in` is taken in Python
     missed: Literal["run", "skip"] = "run"
     grace: Seconds = Seconds(3600)  # later than this, a missed run is only reported
     role: Role = Role.VIEWER
+
+    def faults(self) -> Faults:
+        """What the section lacks."""
+        if not self.at:
+            yield "at", "needs a time: at = 0 9 * * mon-fri"
+        if not self.run:
+            yield "run", "needs a command: run = health @all"
 
 
 @dataclass(frozen=True)
@@ -183,10 +230,11 @@ class Settings:
     roles: Roles = Roles()
     ssh: Ssh = Ssh()
     hosts: Mapping[str, HostLine] = field(default_factory=dict)
-    groups: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, Nodes] = field(default_factory=dict)
     commands: Mapping[str, Command] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     health: Health = Health()
+    lines: Mapping[tuple[str, str], int] = field(default_factory=dict, compare=False, repr=False)
 
     def channel(self, name: str) -> Channel:
         """The [channel …] section for `name`, in any case of letters, or the defaults."""
@@ -195,3 +243,46 @@ class Settings:
             if known.casefold() == folded:
                 return channel
         return Channel()
+
+    def place(self, section: str, key: str = "") -> str:
+        """Where a section or its key stands: `ircops.ini:12`; no line if it is not in the file."""
+        line = self.lines.get((section, key)) or self.lines.get((section, ""))
+        return f"{self.path}:{line}" if line else str(self.path)
+
+    def faults(self) -> Iterator[tuple[str, str, str]]:
+        """What does not fit between sections: the section, its key, and what is wrong with it."""
+        for name in self.networks:
+            if " " in name or "/" in name:
+                yield f"network {name}", "", "needs a name of one word without a slash"
+        if all(network.channels for network in self.networks.values()):  # else a fault already
+            yield from self._unjoined()
+        for role, entries in vars(self.roles).items():
+            for entry in entries:
+                if unclear := self._unclear(entry):
+                    yield "roles", role, unclear
+
+    def _unjoined(self) -> Iterator[tuple[str, str, str]]:
+        """Each mention of a channel that no network joins."""
+        joined = {
+            f"{name}/{join.name}": join.name
+            for name, network in self.networks.items()
+            for join in network.channels
+        }
+        mentions = [(f"channel {name}", "", name) for name in self.channels]
+        for name, schedule in self.schedules.items():
+            mentions += [(f"schedule {name}", "in", place) for place in schedule.into]
+        for section, key, name in mentions:
+            known = [*joined.values(), *joined] if key else [*joined.values()]
+            if name.casefold() not in map(str.casefold, known):
+                near = did_you_mean(name, known)
+                yield section, key, f"names {name}, which no network joins{near}"
+
+    def _unclear(self, entry: str) -> str:
+        """Why we cannot know whom a word of [roles] means: an account belongs to one network."""
+        network, slash, _ = entry.partition("/")
+        if slash and not entry.startswith(("mask:", "unix:")):
+            near = did_you_mean(network, self.networks)
+            return "" if network in self.networks else f"has {entry}, but no such network{near}"
+        if len(self.networks) < 2 or entry == "*" or entry.startswith("unix:"):
+            return ""
+        return f"has {entry}, but of which network? write {next(iter(self.networks))}/{entry}"
