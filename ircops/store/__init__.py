@@ -1,0 +1,1 @@
+"""What must outlive a restart: one SQL database, its tables, and the steps from older ones."""

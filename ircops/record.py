@@ -1,0 +1,266 @@
+"""The record of everything done: who, what, where, when, approved by whom, how it ended.
+
+A call writes `started` before its command runs and `ended` after it; one that never started writes a
+single row, `refused`. The bot's own news are rows too. Rows are chained (`store/chain.py`), and each says
+everything known by then, so that it can be read by itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import click
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetParseError
+
+from ircops.call import Call, User
+from ircops.errors import FAILED, Unrecorded, sentence
+from ircops.redact import redactor
+from ircops.store import chain
+from ircops.store.database import Database
+from ircops.store.schema import moment, record, stamp
+from ircops.store.writer import RETRY, Writer
+
+FAULTS = 10  # named by one verify
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the record."""
+
+    seq: int
+    call: int | None  # the call's number; None: the bot's own news
+    at: datetime  # UTC
+    event: str
+    door: str
+    network: str
+    channel: str
+    user: str
+    role: str
+    account: str
+    evidence: str
+    mask: str
+    message_id: str
+    line: str
+    command: str
+    hosts: str  # folded
+    approvers: tuple[str, ...]
+    outcome: str
+    exit_code: int | None
+    seconds: float | None
+    lines: int | None  # of the output, as is its digest
+    digest: str
+    previous: str
+    hash: str
+
+    def __str__(self) -> str:
+        """One line: `2026-11-22 09:00:00Z #42 alice ended: load @web on web[1-3]: ok (2.5 s)`."""
+        who = f" #{self.call} {self.user or self.mask}" if self.call else ""
+        line = f": {self.line}" if self.line else ""
+        hosts = f" on {self.hosts}" if self.hosts else ""
+        outcome = f": {self.outcome}" if self.outcome else ""
+        seconds = f" ({self.seconds:.1f} s)" if self.seconds is not None else ""
+        return f"{self.at:%Y-%m-%d %H:%M:%SZ}{who} {self.event}{line}{hosts}{outcome}{seconds}"
+
+
+class Open:
+    """A call's part of the record while it lives: set what becomes known, then say how it ended."""
+
+    def __init__(self, record: Record, call: Call) -> None:
+        self.number = 0  # stays 0 only if the record cannot be written, and then nothing starts
+        self.user: User | None = None
+        self.command = ""
+        self.hosts = ""  # folded
+        self.approvers: Iterable[str] = ()
+        self._record = record
+        self._call = call
+        self._started: datetime | None = None
+        self._ending: dict[str, Any] = {"outcome": "cut off", "exit_code": FAILED}
+
+    async def start(self) -> None:
+        """Have it on the record that the command is about to run. Raises Unrecorded: then it must not."""
+        self._started = self._record.now()
+        try:
+            await self._record.put(self._row("started", self._started), self, must=True)
+        except Unrecorded:
+            self._started = None
+            raise
+
+    def failed(self, error: click.ClickException | str) -> None:
+        """Note why it was refused or, once started, what went wrong."""
+        code = FAILED if isinstance(error, str) else error.exit_code
+        self._ending = {"outcome": sentence(error), "exit_code": code}
+
+    def finished(
+        self, outcome: str = "ok", exit_code: int = 0, digest: str = "", lines: int = 0
+    ) -> None:
+        """Note how it ended: a word, the exit code, SHA-256 (hex) and number of lines of the output."""
+        self._ending = {
+            "outcome": outcome,
+            "exit_code": exit_code,
+            "digest": digest,
+            "lines": lines,
+        }
+
+    def ending(self) -> dict[str, Any]:
+        """The row for how it ended, as far as that was noted."""
+        now = self._record.now()
+        if self._started is None:
+            event = "refused" if self._ending["exit_code"] else "ended"  # 0: asked for --help
+            return self._row(event, now) | self._ending
+        took = max(timedelta(), now - self._started)  # the clock may have been set back
+        milliseconds = took // timedelta(milliseconds=1)
+        return self._row("ended", now) | self._ending | {"milliseconds": milliseconds}
+
+    def _row(self, event: str, at: datetime) -> dict[str, Any]:
+        call, sender, user = self._call, self._call.sender, self.user
+        return {
+            "at": stamp(at),
+            "event": event,
+            "door": sender.door,
+            "network": sender.network,
+            "channel": call.where,
+            "user": user.name if user else "",
+            "role": str(user.role) if user else "",
+            "account": sender.account,
+            "evidence": sender.evidence,
+            "mask": sender.mask or sender.name,
+            "message_id": call.message_id,
+            "line": call.line,
+            "command": self.command,
+            "hosts": self.hosts,
+            "approvers": " ".join(self.approvers),
+        }
+
+
+class Record:
+    """The record, from `open` to `close`. Appends on the loop; what reads blocks: for worker threads."""
+
+    def __init__(
+        self,
+        database: Database,
+        secrets: Iterable[str] = (),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        retry: float = RETRY,
+    ) -> None:
+        """`secrets` are values that stay off the record even if somebody types them."""
+        self.now = now
+        self._database = database
+        self._writer = Writer(database, retry)
+        self.hide(secrets)
+
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Replace these values by stars from now on, instead of those named before."""
+        self._redact = redactor(secrets)
+
+    async def open(self) -> None:
+        """Begin to take entries; the database is open."""
+        self._writer.open()
+
+    async def close(self) -> None:
+        """Write what waits; what cannot be written even now goes to the log."""
+        await self._writer.close()
+
+    @asynccontextmanager
+    async def entry(self, call: Call) -> AsyncIterator[Open]:
+        """Keep the record of one call: its number when the block begins, how it ended when it is left.
+
+        A record that cannot be written shows in `Open.start` only.
+        """
+        opened = Open(self, call)
+        try:
+            with suppress(Unrecorded):
+                await self._writer.put(None, opened, must=True)
+            yield opened
+        finally:
+            await self.put(opened.ending(), opened)
+
+    async def note(self, event: str, **fields: str) -> None:
+        """Put on the record what is no call: `note("connected", network="libera")`."""
+        await self.put({"at": stamp(self.now()), "event": event, **fields})
+
+    def entries(
+        self,
+        *,
+        user: str = "",
+        host: str = "",
+        command: str = "",
+        where: str = "",
+        since: datetime | None = None,
+        call: int | None = None,
+        last: int = 20,
+    ) -> list[Entry]:
+        """The `last` entries that fit all that is asked, oldest first. Raises OpsError.
+
+        `host` is one host's name; `command` may be a group of commands.
+        """
+        column = record.c
+        query = record.select().order_by(column.seq.desc())
+        if user:
+            query = query.where(column.user == user)
+        if command:
+            inner = column.command.startswith(f"{command} ", autoescape=True)
+            query = query.where((column.command == command) | inner)
+        if where:
+            query = query.where(column.channel == where)
+        if since is not None:
+            query = query.where(column.at >= stamp(since))
+        if call is not None:
+            query = query.where(column.call == call)
+        with self._database.read() as connection:
+            rows = connection.execution_options(yield_per=500).execute(query).mappings()
+            fitting = (row for row in rows if not host or host in _names(row["hosts"]))
+            return [_entry(row) for row in itertools.islice(fitting, last)][::-1]
+
+    def verify(self) -> list[str]:
+        """Read all of it and say what was changed, removed or moved, the first first; [] = it is sound."""
+        with self._database.read() as connection:
+            return list(itertools.islice(chain.faults(chain.rows(connection)), FAULTS))
+
+    def export(self) -> Iterator[str]:
+        """All of it as JSON Lines. A line's hash is the SHA-256 of that line without its `hash` member."""
+        with self._database.read() as connection:
+            yield from map(chain.canonical, chain.rows(connection))
+
+    @property
+    def head(self) -> tuple[int, str]:
+        """Number and hash of the newest row; 0 and "" of an empty record."""
+        with self._database.read() as connection:
+            return chain.head(connection)
+
+    async def put(
+        self, row: Mapping[str, Any], call: Open | None = None, must: bool = False
+    ) -> None:
+        """Append a row without secrets; see `Writer.put`."""
+        clean = {name: self._clean(name, value) for name, value in row.items()}
+        await self._writer.put(clean, call, must)
+
+    def _clean(self, name: str, value: Any) -> Any:
+        """Text that every database can hold (no NUL, no lone surrogate), people's words without secrets."""
+        if not isinstance(value, str):
+            return value
+        value = value.encode("utf-8", "backslashreplace").decode().replace("\0", r"\0")
+        return self._redact(value) if name in ("line", "outcome") else value
+
+
+def _entry(row: Mapping[Any, Any]) -> Entry:
+    values = dict(row)
+    milliseconds = values.pop("milliseconds")
+    values["seconds"] = None if milliseconds is None else milliseconds / 1000
+    values["at"] = moment(values["at"])
+    values["approvers"] = tuple(values["approvers"].split())
+    return Entry(**values)
+
+
+@lru_cache(maxsize=1024)
+def _names(hosts: str) -> frozenset[str]:
+    """The hosts a folded node set names; itself, if it is none."""
+    try:
+        return frozenset(NodeSet(hosts, resolver=RESOLVER_NOGROUP))
+    except NodeSetParseError:
+        return frozenset({hosts})

@@ -1,0 +1,82 @@
+"""The tables, in terms any SQL database knows; the migrations make them.
+
+Times are text in UTC, always 27 characters: `2026-11-22T09:00:00.000000Z`. The record hashes what it
+stores, so no driver may round, shift or re-zone a time on its way in or out; and text of one width
+sorts as time does.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+TIME = String(27)
+
+
+def _text(name: str) -> Column[str]:
+    """A column that says nothing with "", never with NULL."""
+    return Column(name, Text, nullable=False, server_default="")
+
+
+record = Table(
+    "record",
+    metadata,
+    Column(
+        "seq", Integer, primary_key=True, autoincrement=False
+    ),  # 1, 2, 3 …: a gap is a missing row
+    Column("call", Integer),  # the call's number; NULL: no call, the bot's own news
+    Column("at", TIME, nullable=False),
+    Column("event", Text, nullable=False),
+    _text("door"),
+    _text("network"),
+    _text("channel"),
+    _text("user"),
+    _text("role"),
+    _text("account"),
+    _text("evidence"),
+    _text("mask"),
+    _text("message_id"),
+    _text("line"),
+    _text("command"),
+    _text("hosts"),  # folded
+    _text("approvers"),  # separated by spaces
+    _text("outcome"),
+    Column("exit_code", Integer),
+    Column("milliseconds", Integer),  # a whole number, for a fraction has many spellings to hash
+    Column("lines", Integer),
+    _text("digest"),  # SHA-256 of the output, hex
+    _text("previous"),  # hash of the row before; "" in the first
+    Column("hash", String(64), nullable=False),
+    Index("record_call", "call"),
+    Index("record_at", "at"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Integer, nullable=False),  # the last number given out
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("seen_at", TIME, nullable=False),  # runs up to here are dealt with
+    Column("last_run_at", TIME),
+    Column("paused_at", TIME),
+    _text("paused_by"),  # "" = not paused
+)
+
+
+def stamp(moment: datetime) -> str:
+    """The aware `moment` as it is stored."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def moment(stamp: str) -> datetime:
+    """The aware time that was stored, in UTC."""
+    return datetime.fromisoformat(stamp)

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ircops.redact import redactor
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("load @web", "load @web"),
+        ("run 'mysql -u root --password tiger' db1", "run 'mysql -u root --password *** db1"),
+        ("run 'mysql --password=tiger --quick'", "run 'mysql --password=*** --quick'"),
+        ("deploy API_TOKEN=abc123 shop", "deploy API_TOKEN=*** shop"),
+        ("deploy PGPASSWORD='two words' shop", "deploy PGPASSWORD=*** shop"),
+        ('note the password: "two words" ok', "note the password: *** ok"),
+        ('note password="two words', "note password=***"),
+        ("set --db-api-key -x1", "set --db-api-key ***"),
+        ("fetch https://bob:s3cret@example.org/x", "fetch https://bob:***@example.org/x"),
+        ("curl -H 'Authorization: Basic Ym9i' x", "curl -H 'Authorization: Basic *** x"),
+        ("header Bearer eyJhbGci.x", "header Bearer ***"),
+        ("rotate the password of db1", "rotate the password of db1"),
+    ],
+)
+def test_what_looks_like_a_secret_becomes_stars(said, shown):
+    assert redactor()(said) == shown
+
+
+def test_a_known_secret_becomes_stars_wherever_it_stands():
+    redact = redactor(["hunter2", "hunter2-and-more", "a|b", ""])
+    assert redact("xhunter2x hunter2-and-more a|b a b") == "x***x *** *** a b"
+
+
+@pytest.mark.parametrize(
+    "piece", ["token", "-", "--", "a", "://a:", "--password", "bearer ", '"', "="]
+)
+def test_a_very_long_line_takes_no_time(piece):
+    started = time.process_time()
+    redactor(["hunter2"])(piece * 20_000)
+    assert time.process_time() - started < 2
