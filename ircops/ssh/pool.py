@@ -1,0 +1,190 @@
+"""Open SSH connections: one a host, shared by its commands, kept while they are used, reopened when dead."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from ircops.config import Ssh
+from ircops.errors import OpsError, sentence
+from ircops.ssh.dial import Dialler
+from ircops.ssh.inventory import Host, Inventory
+from ircops.ssh.keys import FAULTS
+
+SESSIONS = 10  # commands at once on one connection: what sshd allows by default (MaxSessions)
+
+
+class Pool:
+    """Connections by host. Used from any thread: the first that needs one opens it, others wait for it."""
+
+    def __init__(self, ssh: Ssh, inventory: Inventory) -> None:
+        self.inventory = inventory
+        self._ssh = ssh
+        self._dialler = Dialler(ssh)
+        self._lock = threading.Lock()
+        self._connections: dict[Host, Future[_Connection]] = {}  # open, or being opened
+        self._closing = threading.Event()
+        self._tidier: threading.Thread | None = None
+        # every failure reaches people as a sentence of ours; paramiko would log its traceback as well
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+    @contextlib.contextmanager
+    def session(self, name: str) -> Iterator[Any]:
+        """An open paramiko Channel to the host, for the length of the block.
+
+        Raises OpsError, in a sentence without the host's name, when there is no way to have one.
+        """
+        host = self.inventory.host(name)
+        try:
+            connection, channel = self._open_session(host)
+        except _Lost:  # it died while it was idle; the next one is new
+            connection, channel = self._open_session(host)
+        try:
+            yield channel
+        finally:
+            with contextlib.suppress(*FAULTS):
+                channel.close()
+            connection.sessions.release()
+            self._leave(connection)
+
+    def close(self) -> None:
+        """Close every connection, also those in use, and wake who waits for one."""
+        with self._lock:
+            self._closing.set()
+        self._dialler.abort()
+        for connection in self._opened():
+            self._retire(connection)
+            connection.transport.close()
+
+    def _open_session(self, host: Host) -> tuple[_Connection, Any]:
+        connection = self._join(host)
+        try:
+            return connection, connection.open_session(self._ssh.connect_timeout)
+        except OpsError as error:
+            if isinstance(error, _Lost):
+                self._retire(connection)
+            self._leave(connection)
+            raise
+
+    def _join(self, host: Host) -> _Connection:
+        """The live connection to `host`, of which the caller is a user until `_leave`."""
+        while True:
+            with self._lock:
+                if self._closing.is_set():
+                    raise OpsError("not connected: the bot is stopping")
+                future = self._connections.get(host)
+                if is_ours := future is None:
+                    future = self._connections[host] = Future()
+            if is_ours:
+                self._open(host, future)
+            connection = future.result()
+            with self._lock:
+                if connection.is_alive and not connection.is_retired and not self._closing.is_set():
+                    connection.users += 1
+                    return connection
+            self._retire(connection)
+
+    def _leave(self, connection: _Connection) -> None:
+        with self._lock:
+            connection.users -= 1
+            connection.used_at = time.monotonic()
+            is_over = connection.is_retired and not connection.users
+        if is_over:
+            self._end(connection)
+
+    def _retire(self, connection: _Connection) -> None:
+        """Give it to nobody any more; it is closed when its last user has left."""
+        with self._lock:
+            if connection.is_retired:
+                return
+            connection.is_retired = True
+            del self._connections[connection.host]
+            is_over = not connection.users
+        if is_over:
+            self._end(connection)
+
+    def _end(self, connection: _Connection) -> None:
+        connection.transport.close()
+        if connection.via is not None:
+            self._leave(connection.via)
+
+    def _opened(self) -> list[_Connection]:
+        with self._lock:
+            futures = [future for future in self._connections.values() if future.done()]
+        return [future.result() for future in futures if future.exception() is None]
+
+    def _open(self, host: Host, future: Future[_Connection]) -> None:
+        """Connect, for all who wait for `future`; a failure is theirs, too, and then forgotten."""
+        try:
+            future.set_result(self._connect(host))
+        except BaseException as error:
+            with self._lock:
+                del self._connections[host]
+            future.set_exception(error)
+            return
+        with self._lock:
+            if self._tidier is None:
+                self._tidier = threading.Thread(target=self._tidy, name="ssh-tidy", daemon=True)
+                self._tidier.start()
+
+    def _connect(self, host: Host) -> _Connection:
+        if host.jump is None:
+            return _Connection(host, self._dialler.transport(host), None)
+        try:
+            via = self._join(host.jump)
+        except OpsError as error:
+            raise OpsError(f"through {host.jump.name}: {sentence(error)}") from None
+        try:
+            return _Connection(host, self._dialler.transport(host, via.transport), via)
+        except BaseException:
+            self._leave(via)
+            raise
+
+    def _tidy(self) -> None:
+        """In a thread of its own: close what is dead or has long been idle."""
+        longest = self._ssh.idle_close or math.inf  # seconds; 0 = keep them for ever
+        while not self._closing.wait(min(longest / 4, 30)):
+            for connection in self._opened():
+                idle = 0.0 if connection.users else time.monotonic() - connection.used_at
+                if not connection.is_alive or idle >= longest:
+                    self._retire(connection)
+
+
+class _Connection:
+    """One open connection. `users`, `used_at` and `is_retired` belong to the pool's lock."""
+
+    def __init__(self, host: Host, transport: Any, via: _Connection | None) -> None:
+        self.host = host
+        self.transport = transport
+        self.via = via  # the jump host's, of which this one is a user
+        self.users = 0
+        self.used_at = time.monotonic()
+        self.is_retired = False
+        self.sessions = threading.BoundedSemaphore(SESSIONS)
+
+    @property
+    def is_alive(self) -> bool:
+        return bool(self.transport.is_active())
+
+    def open_session(self, patience: float) -> Any:
+        """A channel; its user releases `sessions`. Raises OpsError, at the latest after 2 x `patience` seconds."""
+        if not self.sessions.acquire(timeout=patience):
+            raise OpsError(f"{SESSIONS} commands run there already; try again when one has ended")
+        began = time.monotonic()
+        try:
+            return self.transport.open_session(timeout=patience)
+        except FAULTS:
+            self.sessions.release()
+            if self.is_alive and time.monotonic() - began < patience:
+                raise OpsError("it refuses one more session (MaxSessions?)") from None
+            raise _Lost("connection lost") from None
+
+
+class _Lost(OpsError):
+    """A connection was gone when it was to be used."""
