@@ -23,7 +23,9 @@ class Sender:
 
     door: str  # irc, console, schedule
     name: str  # nick, unix user or schedule: what people call them, never what rights hang on
-    account: str = ""  # the services account, unix user or schedule; "" = not logged in, or not known
+    account: str = (
+        ""  # the services account, unix user or schedule; "" = not logged in, or not known
+    )
     mask: str = ""  # nick!user@host as the server said it
     network: str = ""  # the [network NAME], on IRC
     evidence: str = ""  # what proves the account: account-tag, extended-join, whox, SO_PEERCRED …
@@ -65,7 +67,9 @@ class Outlet(Protocol):
         """Give the lines held back from this caller's last long answer here, and forget them."""
 
 
-LINES_KEPT = 2000  # a reply's lines beyond this are counted, not carried; the job's output has them all
+LINES_KEPT = (
+    2000  # a reply's lines beyond this are counted, not carried; the job's output has them all
+)
 ANSWER_TIME = 120.0  # seconds a question waits
 
 
@@ -114,11 +118,11 @@ class Reply:
     @property
     def is_asking(self) -> bool:
         """A question of this call waits for its answer."""
-        return self._question is not None
+        return self._question is not None and not self._question.done()
 
     def answer(self, text: str) -> None:
         """Give the open question its answer."""
-        if self._question is not None and not self._question.done():
+        if self._question is not None and self.is_asking:
             self._question.set_result(text)
 
     def more(self) -> list[str]:

@@ -6,9 +6,17 @@ handle one family; any other exception is our bug and reaches only the log.
 
 from __future__ import annotations
 
+from typing import IO
+
 import click
 
-OK, FAILED, USAGE, REFUSED_BY_SERVER, BAD_CONFIG = 0, 1, 2, 77, 78  # 77, 78: sysexits(3) NOPERM, CONFIG
+OK, FAILED, USAGE, REFUSED_BY_SERVER, BAD_CONFIG = (
+    0,
+    1,
+    2,
+    77,
+    78,
+)  # 77, 78: sysexits(3) NOPERM, CONFIG
 
 
 class OpsError(click.ClickException):
@@ -47,6 +55,10 @@ class BadConfig(OpsError):
         super().__init__("\n".join(faults))
         self.faults = faults
 
+    def show(self, file: IO[str] | None = None) -> None:
+        for fault in self.faults:
+            click.echo(fault, file=file, err=file is None)
+
 
 def sentence(error: click.ClickException | str) -> str:
     """The error as one line in house style: lower-case start, no final stop, usage last.
@@ -59,6 +71,13 @@ def sentence(error: click.ClickException | str) -> str:
     if isinstance(error, click.UsageError):
         text = text[:1].lower() + text[1:].removesuffix(".")
         if error.ctx is not None:
-            usage = error.ctx.command.collect_usage_pieces(error.ctx)
-            text += " · usage: " + " ".join([error.ctx.command_path, *usage])
+            text += f" · usage: {usage(error.ctx)}"
     return text
+
+
+def usage(context: click.Context) -> str:
+    """How the command of `context` is written: `tail [OPTIONS] NUMBER`."""
+    command = context.command
+    has_options = any(isinstance(p, click.Option) and not p.hidden for p in command.params)
+    pieces = command.collect_usage_pieces(context)
+    return " ".join([context.command_path, *(p for p in pieces if has_options or p != "[OPTIONS]")])

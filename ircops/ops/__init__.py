@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,6 +40,7 @@ class Parts:
     record: Record
     schedule: Scheduler
     status: Callable[[], Mapping[str, str]]  # network -> how it is: `connected, lag 12 ms`
+    reload: Callable[[], Awaitable[str]]  # read ini and commands again
 
 
 @dataclass(frozen=True)
