@@ -1,0 +1,311 @@
+"""Builds the parts from the settings, starts and stops them: the only wiring."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import click
+
+from ircops import ini, service
+from ircops.access import Access
+from ircops.approval import Approvals
+from ircops.call import Call, Kind, Outlet
+from ircops.catalog import Catalog
+from ircops.config import Secret, Settings
+from ircops.console import Console, own_user
+from ircops.dispatch import Dispatch
+from ircops.errors import OK, BadConfig, OpsError, Refused, sentence
+from ircops.irc import Network
+from ircops.jobs import Jobs
+from ircops.ops import Parts
+from ircops.ops.health import Health
+from ircops.record import Record
+from ircops.runner import PATIENCE, Runner
+from ircops.schedule import Scheduler
+from ircops.ssh.fanout import Fanout
+from ircops.ssh.inventory import Inventory
+from ircops.ssh.pool import Pool
+from ircops.store.database import Database
+from ircops.terminal import installed
+
+log = logging.getLogger(__name__)
+
+GRACE = 20.0  # seconds running jobs have to end by themselves at a shutdown
+
+
+def check(settings: Settings) -> Catalog:
+    """Find every fault that can be known without reaching anything; BadConfig has them all."""
+    faults: list[str] = []
+    inventory = Inventory(settings)
+    for name in settings.groups:
+        try:
+            inventory.resolve(f"@{name}")
+        except OpsError as error:
+            faults.append(f"{settings.place('groups', name)}: {sentence(error)}")
+    try:
+        catalog = Catalog(settings)
+    except BadConfig as error:
+        raise BadConfig(faults + error.faults) from None
+    for name, schedule in settings.schedules.items():
+        try:
+            catalog.find(schedule.run)
+        except click.UsageError as error:
+            faults.append(f"{settings.place(f'schedule {name}', 'run')}: {sentence(error)}")
+    if faults:
+        raise BadConfig(faults)
+    return catalog
+
+
+class Bot:
+    """One bot: its parts between `start` and `stop`; with `serve` also its doors."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._catalog = check(settings)
+        self.database = Database(settings.bot.database, settings.bot.state)
+        self._record = Record(self.database, _secrets(settings))
+        self._runner = Runner()
+        self._networks: dict[str, Network] = {}
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._over = asyncio.Event()
+        self._open = contextlib.ExitStack()
+        self.parts: Parts
+        self.dispatch: Dispatch
+
+    async def start(self) -> None:
+        """Open the database and the record, build the path. Raises OpsError in a sentence."""
+        _make_state(self.settings.bot.state)
+        await asyncio.to_thread(self.database.open)
+        self._open.enter_context(installed())
+        await self._record.open()
+        self._scheduler = Scheduler(
+            self.settings.schedules, self._handle, self._outlet, self.database
+        )
+        await self._scheduler.load()
+        self.parts = self._build(self.settings, self._catalog)
+        self.dispatch = Dispatch(self.parts, self._runner)
+
+    async def _handle(self, call: Call) -> int:
+        return await self.dispatch.handle(call)
+
+    def _build(self, settings: Settings, catalog: Catalog) -> Parts:
+        """The parts that the settings make; state that must outlive a reload is handed on."""
+        before = getattr(self, "parts", None)
+        inventory = Inventory(settings)
+        return Parts(
+            settings=settings,
+            loop=asyncio.get_running_loop(),
+            inventory=inventory,
+            fanout=Fanout(Pool(settings.ssh, inventory), settings.ssh),
+            health=Health(settings.health),
+            catalog=catalog,
+            access=Access(settings, frozenset({"root", own_user()})),
+            approvals=before.approvals if before else Approvals(),
+            jobs=before.jobs if before else Jobs(settings.bot.state / "jobs"),
+            record=self._record,
+            schedule=self._scheduler,
+            status=lambda: {name: network.status for name, network in self._networks.items()},
+            reload=self.reload,
+        )
+
+    async def serve(self) -> int:
+        """Open the doors and stay until told to stop; gives the exit code."""
+        console = Console(self.settings.bot.console, self._handle)
+        await console.start()
+        await self._record.note("started")
+        self._listen_to_signals()
+        for name in self.settings.networks:
+            self._networks[name] = Network(name, self.settings, self._handle)
+        running = [asyncio.create_task(network.run()) for network in self._networks.values()]
+        await self._scheduler.start()
+        service.notify("READY=1")
+        self._keep(service.watch(self._why_not_alive, self._one_line))
+        try:
+            return await self._until_over(running)
+        finally:
+            service.notify("STOPPING=1")
+            await self._scheduler.stop()
+            await console.stop()
+            await self._end_jobs()
+            await asyncio.gather(
+                *(n.stop("stopped by its operator") for n in self._networks.values())
+            )
+            for task in (*running, *self._tasks):
+                task.cancel()
+            await self._record.note("stopped")
+
+    def end(self) -> None:
+        """Let `serve` come to its end."""
+        self._over.set()
+
+    async def stop(self) -> None:
+        """Close what `start` opened."""
+        self.parts.jobs.stop_all("the bot is stopping")
+        self._runner.close()
+        await asyncio.to_thread(self.parts.fanout.close)
+        await self._record.close()
+        await asyncio.to_thread(self.database.close)
+        self._open.close()
+
+    async def reload(self) -> str:
+        """Read ini and commands again; the old ones stay, and BadConfig says why, if the new have faults."""
+        settings = ini.load(self.settings.path)
+        catalog = check(settings)
+        await self._scheduler.reload(settings.schedules)
+        old, self.settings = self.parts, settings
+        self.parts = self.dispatch.parts = self._build(settings, catalog)
+        self._record.hide(_secrets(settings))
+        for name, network in self._networks.items():
+            if name in settings.networks:
+                network.reload(settings)
+        self._keep(self._retire(old))
+        await self._record.note("reloaded")
+        changed = set(settings.networks) ^ set(self._networks)
+        return f"read {settings.path} again" + (
+            f"; networks added or removed need a restart: {', '.join(sorted(changed))}"
+            if changed
+            else ""
+        )
+
+    async def _retire(self, old: Parts) -> None:
+        """Close the old connections when the jobs that use them have ended."""
+        mine = old.jobs.running
+        while any(job.ended is None for job in mine):
+            await asyncio.sleep(1)
+        await asyncio.to_thread(old.fanout.close)
+
+    async def _until_over(self, running: list[asyncio.Task[None]]) -> int:
+        """Wait for the stop, or for every network to refuse us; gives the exit code."""
+        over: asyncio.Task[object] = asyncio.create_task(self._over.wait())
+        waiting: set[asyncio.Task[object]] = {over, *running}
+        code = OK
+        while not over.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {over}:
+                if isinstance(error := task.exception(), Refused):
+                    log.error("%s", error.message)
+                    code = error.exit_code
+                elif error is not None:
+                    raise error
+            if running and waiting == {over}:
+                over.cancel()
+                return code
+        return OK
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.end)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload_and_log()))
+
+    async def _reload_and_log(self) -> None:
+        service.notify("RELOADING=1")
+        try:
+            log.info("%s", await self.reload())
+        except OpsError as error:
+            log.error("kept the old settings, the new have faults:\n%s", error.message)
+        service.notify("READY=1")
+
+    async def _end_jobs(self) -> None:
+        """Let running jobs end, then tell the rest to; what waits for consent does not run any more."""
+        jobs = self.parts.jobs
+        jobs.stop_all("the bot is shutting down", ("waiting",))
+        if await _within(GRACE, lambda: not jobs.running):
+            return
+        log.warning(
+            "%d jobs still ran and were told to stop", jobs.stop_all("the bot is shutting down")
+        )
+        await _within(PATIENCE + 1, lambda: not jobs.running)
+
+    def _why_not_alive(self) -> str:
+        """What has stopped working; "" while PONGs come, the scheduler ticks and jobs can start."""
+        dead = [
+            f"network {name}: {n.status}" for name, n in self._networks.items() if not n.is_alive
+        ]
+        return "; ".join(dead + ["the scheduler does not tick"] * (not self._scheduler.is_alive))
+
+    def _one_line(self) -> str:
+        networks = ", ".join(f"{name} {network.status}" for name, network in self._networks.items())
+        return f"{networks or 'no networks'}; {len(self.parts.jobs.running)} jobs"
+
+    def _outlet(self, channels: tuple[str, ...]) -> Outlet:
+        """Where reports for `channels` go: `#ops` on every network that has it, or `NETWORK/#ops`."""
+        outlets: list[Outlet] = []
+        for channel in channels:
+            wanted, _, name = channel.rpartition("/")
+            outlets += [
+                network.outlet(name)
+                for known, network in self._networks.items()
+                if wanted in ("", known) and _has(self.settings, known, name)
+            ]
+        return _Everywhere(outlets)
+
+    def _keep(self, work: Awaitable[object]) -> None:
+        """Run `work` beside everything else; a fault in it is logged."""
+        task: asyncio.Task[object] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a background task failed", exc_info=error)
+
+
+class _Everywhere:
+    """An Outlet to several channels at once."""
+
+    def __init__(self, outlets: list[Outlet]) -> None:
+        self._outlets = outlets
+
+    def write(self, kind: Kind, text: str) -> None:
+        for outlet in self._outlets:
+            outlet.write(kind, text)
+        if not self._outlets:
+            log.info("report for no channel: %s", text)
+
+    def finish(self) -> None:
+        for outlet in self._outlets:
+            outlet.finish()
+
+    def more(self) -> list[str]:
+        return []
+
+
+def _has(settings: Settings, network: str, channel: str) -> bool:
+    joins = settings.networks[network].channels if network in settings.networks else ()
+    return any(join.name.casefold() == channel.casefold() for join in joins)
+
+
+def _secrets(settings: Settings) -> list[str]:
+    """Every secret the settings hold, to be kept off the record."""
+    found = []
+    for network in settings.networks.values():
+        found += [value for value in vars(network).values() if isinstance(value, Secret) and value]
+        found += [join.key for join in network.channels if join.key]
+    return [str.__str__(secret) for secret in found]
+
+
+def _make_state(state: Path) -> None:
+    try:
+        state.mkdir(
+            parents=True, exist_ok=True, mode=0o710
+        )  # the bot's group may reach the console
+    except OSError as error:
+        raise OpsError(
+            f"cannot make {state}: {error.strerror}; set [bot] state to a directory you own"
+        ) from None
+
+
+async def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Wait for `condition` to hold; False if it does not within `seconds`."""
+    for _ in range(int(seconds * 10)):
+        if condition():
+            return True
+        await asyncio.sleep(0.1)
+    return condition()

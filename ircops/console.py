@@ -1,0 +1,179 @@
+"""The local door: lines from a unix socket, each caller known by the kernel's word (SO_PEERCRED).
+
+The client (`ircops do`) sends one JSON object a line, `{"line": "load @web"}`, and gets
+`{"kind": "ANSWER", "text": …}` for each line of the reply and `{"exit": 0}` at the end;
+`{"answer": "yes"}` answers a question. Closing the socket stops the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import pwd
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from ircops.call import Call, Kind, Reply, Sender
+from ircops.errors import OpsError
+
+log = logging.getLogger(__name__)
+
+LINE_LIMIT = 64 * 1024  # bytes of one request
+
+
+class Console:
+    """Listens on `path`; the bot's own user and group can connect, what they may do is for [roles] to say."""
+
+    def __init__(self, path: Path, handle: Callable[[Call], Awaitable[int]]) -> None:
+        self._path = path
+        self._handle = handle
+        self._server: asyncio.Server | None = None
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Listen; raises OpsError if another bot answers there already."""
+        if _answers(self._path):
+            raise OpsError(
+                f"another ircops answers at {self._path}; stop it first, or set [bot] state"
+            )
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._accept, self._path, limit=LINE_LIMIT)
+        self._path.chmod(0o660)
+
+    async def stop(self) -> None:
+        """Close the door; calls under way are stopped."""
+        if self._server is None:
+            return
+        self._server.close()
+        for task in list(self._serving):
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+        self._server = None
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.CancelledError, ValueError) as error:
+            log.info("console: %s", error or type(error).__name__)
+        finally:
+            self._serving.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One caller, one call."""
+        request = _message(await reader.readline())
+        if "line" not in request:
+            return
+        name = _peer(writer.get_extra_info("socket"))
+        sender = Sender(door="console", name=name, account=name, evidence="SO_PEERCRED")
+        call = Call(sender, request["line"], Reply(_Lines(writer)))
+        answers = asyncio.create_task(_read_answers(reader, call))
+        try:
+            code = await self._handle(call)
+        finally:
+            answers.cancel()
+            await asyncio.gather(answers, return_exceptions=True)
+        _write(writer, exit=code)
+        await writer.drain()
+
+
+class _Lines:
+    """An Outlet that writes JSON lines to a console client."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def write(self, kind: Kind, text: str) -> None:
+        _write(self._writer, kind=kind.name, text=text)
+
+    def finish(self) -> None:
+        pass
+
+    def more(self) -> list[str]:
+        return []  # a terminal gets every line at once
+
+
+def _write(writer: asyncio.StreamWriter, **values: object) -> None:
+    if not writer.is_closing():
+        writer.write(json.dumps(values, ensure_ascii=False).encode(errors="replace") + b"\n")
+
+
+async def _read_answers(reader: asyncio.StreamReader, call: Call) -> None:
+    """Give answers to the call's questions; the end of the stream stops it."""
+    while line := await reader.readline():
+        call.reply.answer(_message(line).get("answer", ""))
+    call.stop.ask("its console was closed")
+
+
+def _message(line: bytes) -> dict[str, str]:
+    """A client's JSON object of strings; ValueError for anything else, {} at the end of the stream."""
+    message = json.loads(line or b"{}")
+    if not isinstance(message, dict) or not all(isinstance(text, str) for text in message.values()):
+        raise ValueError("a client sent something that is no request")
+    return message
+
+
+def _peer(connection: socket.socket) -> str:
+    """The unix user at the other end (unix(7), SO_PEERCRED)."""
+    credentials = connection.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
+    )
+    return user_name(struct.unpack("3i", credentials)[1])
+
+
+def user_name(uid: int) -> str:
+    """The login name of `uid`, or `#1000` if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def own_user() -> str:
+    """The login name this process runs as."""
+    return user_name(os.geteuid())
+
+
+def _answers(path: Path) -> bool:
+    """Somebody listens there."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+async def ask(
+    path: Path, line: str, show: Callable[[Kind, str], None], question: Callable[[], str]
+) -> int | None:
+    """Have the running bot take `line`; None if no bot listens at `path`, else the call's exit code.
+
+    `show` gets each line of the reply; `question` is called, in a thread, for the answer to a question.
+    """
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=16 * LINE_LIMIT)
+    except OSError:
+        return None
+    try:
+        _write(writer, line=line)
+        while received := await reader.readline():
+            message = json.loads(received)
+            if "exit" in message:
+                return int(message["exit"])
+            kind = Kind[message["kind"]]
+            show(kind, message["text"])
+            if kind is Kind.QUESTION:
+                _write(writer, answer=await asyncio.to_thread(question))
+        raise OpsError("the bot closed the console before the call ended; see its log")
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()

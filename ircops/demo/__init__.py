@@ -1,0 +1,1 @@
+"""`ircops demo`: an IRC server, SSH hosts, the bot and you, in one process."""

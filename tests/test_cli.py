@@ -1,0 +1,195 @@
+"""The `ircops` program, as a person at a shell meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.people import until_true
+
+IRCOPS = Path(sys.executable).parent / "ircops"
+FIVE_FAULTS = """\
+[bot]
+nik = opsbot
+
+[network libera]
+server = irc.libera.chat
+channels = #ops
+
+[rolse]
+viewer = *
+
+[schedule morning]
+at = 61 9 * * *
+run = health @all
+
+[command shop]
+timeout = soon
+"""
+GOOD = """\
+[bot]
+state = {0}/state
+
+[network test]
+server = 127.0.0.1:1
+tls = no
+channels = #ops
+
+[roles]
+viewer = *
+
+[command hello]
+run = echo hello {{name}}
+on = here
+role = viewer
+"""
+
+
+def ircops(
+    *words: str, directory: Path | None = None, **more: object
+) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("IRCOPS_")}
+    return subprocess.run(
+        [IRCOPS, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=directory,
+        env=environment,
+        **more,  # type: ignore[call-overload]
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    path = tmp_path / "ircops.ini"
+    path.write_text(GOOD.format(tmp_path))
+    return path
+
+
+def test_help_names_every_command_and_each_answers_help() -> None:
+    answer = ircops("--help")
+    assert answer.returncode == 0
+    listed = [
+        line.split()[0]
+        for line in answer.stdout.partition("Commands:")[2].splitlines()
+        if line.strip()
+    ]
+    assert {"run", "check", "do", "demo", "init", "record", "version", "install-service"} <= set(
+        listed
+    )
+    for command in listed:
+        assert ircops(command, "--help").returncode == 0, command
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "paramiko sqlalchemy alembic apscheduler ClusterShell irc cryptography"
+    code = f"import sys, ircops.cli; print(*set('{heavy}'.split()) & set(sys.modules))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == ""
+
+
+def test_check_names_every_fault_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "ircops.ini").write_text(FIVE_FAULTS)
+    answer = ircops("check", directory=tmp_path)
+    assert answer.returncode == 78
+    faults = answer.stderr.splitlines()
+    assert [fault.split(":")[1] for fault in faults] == ["2", "5", "8", "12", "16"]
+    for word, fault in zip(["nick", "port", "roles", "minute 61", "90s"], faults, strict=True):
+        assert word in fault
+    assert ircops("run", directory=tmp_path).returncode == 78
+
+
+def test_check_says_what_it_found(settings: Path) -> None:
+    answer = ircops("check", "--config", str(settings))
+    assert answer.returncode == 0
+    assert answer.stdout.startswith(f"{settings}: ok: 1 networks, 0 hosts, ")
+
+
+def test_no_settings_say_how_to_write_them(tmp_path: Path) -> None:
+    answer = ircops("check", directory=tmp_path)
+    assert answer.returncode == 78
+    assert "ircops init" in answer.stderr
+
+
+def test_a_line_is_done_without_irc_and_on_the_record(settings: Path) -> None:
+    answer = ircops("do", "--config", str(settings), "hello 'big world'")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "hello big world\n", "")
+    refused = ircops("do", "--config", str(settings), "helo")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: unknown command helo; did you mean hello?")
+    shown = ircops("record", "show", "--config", str(settings))
+    assert "hello 'big world'" in shown.stdout
+    assert "unknown command helo" in shown.stdout
+
+
+def test_words_of_a_line_may_come_apart(settings: Path) -> None:
+    assert ircops("do", "--config", str(settings), "hello", "a  b").stdout == "hello a  b\n"
+
+
+def test_a_bent_record_is_found_out(settings: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        ircops("do", "--config", str(settings), "hello x")
+    sound = ircops("record", "verify", "--config", str(settings))
+    assert (sound.returncode, sound.stdout[:14]) == (0, "ok: 4 entries,")
+    exported = ircops("record", "export", "--config", str(settings)).stdout.splitlines()
+    assert [json.loads(line)["seq"] for line in exported] == [1, 2, 3, 4]
+    with sqlite3.connect(tmp_path / "state" / "ircops.sqlite") as database:
+        for (name,) in database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        database.execute("UPDATE record SET user = 'somebody else' WHERE seq = 2")
+    database.close()
+    bent = ircops("record", "verify", "--config", str(settings))
+    assert (bent.returncode, bent.stdout) == (1, "entry 2 was changed\n")
+
+
+def test_a_running_bot_takes_the_line_and_ends_when_told(settings: Path, tmp_path: Path) -> None:
+    socket = tmp_path / "state" / "console.sock"
+    with subprocess.Popen(
+        [IRCOPS, "run", "--config", settings], stderr=subprocess.PIPE, text=True
+    ) as bot:
+        try:
+            until_true(socket.exists)
+            jobs = ircops("do", "--config", str(settings), "jobs")
+            assert jobs.stdout.startswith("nothing is running")
+            elsewhere = ircops("do", "--console", str(socket), "hello there")
+            assert elsewhere.stdout == "hello there\n"
+            bot.send_signal(signal.SIGHUP)
+            bot.send_signal(signal.SIGTERM)
+            log = bot.communicate(timeout=60)[1]
+        finally:
+            bot.kill()
+    assert bot.returncode == 0, log
+    assert not socket.exists()
+    shown = ircops("record", "show", "--config", str(settings)).stdout
+    assert "started" in shown
+    assert "stopped" in shown
+
+
+def test_a_console_nobody_listens_at_is_a_sentence(tmp_path: Path) -> None:
+    answer = ircops("do", "--console", str(tmp_path / "no.sock"), "jobs")
+    assert (answer.returncode, answer.stderr) == (
+        1,
+        f"Error: no bot listens at {tmp_path}/no.sock\n",
+    )
+
+
+def test_version_is_said() -> None:
+    assert ircops("version").stdout.startswith("ircops 0.")
+
+
+def test_the_unit_names_this_program_and_these_settings(settings: Path) -> None:
+    unit = ircops("install-service", "--print", "--config", str(settings)).stdout
+    assert f"--config {settings}" in unit
+    assert "Type=notify" in unit
