@@ -1,0 +1,3 @@
+"""Fixtures that start real servers are at hand in every test."""
+
+pytest_plugins = ["tests.real.ircds", "tests.real.sshd"]
