@@ -314,7 +314,8 @@ def test_people_learn_who_they_are_and_what_runs_here(tmp_path: Path) -> None:
     async def scene(bench: Bench) -> None:
         said = await bench.say("whoami")
         assert (
-            said.text == "you are alice, operator (account alice by account-tag; [roles] operator = alice)"
+            said.text
+            == "you are alice, operator (account alice by account-tag; [roles] operator = alice)"
         )
         said = await bench.say("version", "dave")
         assert said.text.startswith(f"ircops {ircops.__version__} on Python 3.")
