@@ -183,19 +183,17 @@ class Bot:
         """Wait for the stop, or for every network to refuse us; gives the exit code."""
         over: asyncio.Task[object] = asyncio.create_task(self._over.wait())
         waiting: set[asyncio.Task[object]] = {over, *running}
-        code = OK
-        while not over.done():
+        refused: list[Refused] = []
+        while not over.done() and (not running or len(refused) < len(running)):
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {over}:
-                if isinstance(error := task.exception(), Refused):
-                    log.error("%s", error.message)
-                    code = error.exit_code
-                elif error is not None:
-                    raise error
-            if running and waiting == {over}:
-                over.cancel()
-                return code
-        return OK
+                error = task.exception()
+                if not isinstance(error, Refused):
+                    raise error or RuntimeError("a network ended by itself")
+                log.error("%s", error.message)
+                refused.append(error)
+        over.cancel()
+        return refused[0].exit_code if refused and len(refused) == len(running) else OK
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
