@@ -5,7 +5,6 @@ Heavy parts are imported where they are used, so that `ircops --help` answers at
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import shlex
@@ -43,6 +42,8 @@ def main() -> None:
 @click.option("-v", "--verbose", is_flag=True, help="Log what is usually not worth a line.")
 def run(config: Path | None, verbose: bool) -> None:
     """Run the bot until it is told to stop (SIGTERM); SIGHUP reads the settings again."""
+    import asyncio
+
     _log_to_stderr(verbose)
     settings = _load(config)
     with _stuck_threads_do_not_hold_us():
@@ -80,6 +81,8 @@ def check(config: Path | None) -> None:
 @click.argument("line", nargs=-1, required=True, type=click.UNPROCESSED)
 def do(config: Path | None, console: Path | None, line: tuple[str, ...]) -> None:
     """Have the running bot take LINE, or, if none runs, do it here: ircops do 'load @web'."""
+    import asyncio
+
     from ircops.console import ask
 
     said = line[0] if len(line) == 1 else shlex.join(line)
@@ -122,6 +125,8 @@ class _Screen:
     def write(self, kind: Kind, text: str) -> None:
         _show(kind, text)
         if kind.name == "QUESTION":
+            import asyncio
+
             loop = asyncio.get_running_loop()
             loop.run_in_executor(None, lambda: self.answer(_typed()))
 

@@ -90,7 +90,7 @@ def test_help_names_every_command_and_each_answers_help() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = "paramiko sqlalchemy alembic apscheduler ClusterShell irc cryptography"
+    heavy = "asyncio paramiko sqlalchemy alembic apscheduler ClusterShell irc cryptography"
     code = f"import sys, ircops.cli; print(*set('{heavy}'.split()) & set(sys.modules))"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

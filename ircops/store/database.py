@@ -6,6 +6,8 @@ in it comes out as an OpsError that says what to do.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +55,10 @@ class Database:
     def open(self) -> None:
         """Make or check the file and bring its schema up to date. Raises OpsError in a sentence."""
         self._make_file()
+        with _alone_in(self.path.parent):
+            self._open()
+
+    def _open(self) -> None:
         url = URL.create("sqlite", database=str(self.path))
         self.engine = create_engine(url, connect_args={"timeout": self._busy})
         event.listen(self.engine, "connect", _configure)
@@ -110,6 +116,9 @@ class Database:
     def _migrate(self) -> None:
         """Go forward to the newest schema; alone, since two processes may start at once."""
         known = sorted(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
+        with self.read() as connection:
+            if _version(connection) != known[-1]:
+                import alembic.command  # noqa: F401  # half a second, before anybody waits for our lock
         with self.write() as connection:
             version = _version(connection)
             if version not in ("", *known):
@@ -134,6 +143,17 @@ class Database:
             )  # SQLITE_IOERR_FSYNC: the kind is in the second word
             remedy = REMEDIES.get("_".join(name.split("_")[:2]), "see the bot's log")
             raise OpsError(f"the database {self.path} fails: {error.orig}; {remedy}") from error
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Two processes that start at once take turns: SQLite waits for nobody while it changes to WAL."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _configure(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
@@ -164,7 +184,7 @@ def _version(connection: Connection) -> str:
 
 def _upgrade(connection: Connection) -> None:
     """Run the missing migrations in the transaction of `connection`: all of them or none."""
-    from alembic import command, config  # half a second to import, and rarely needed
+    from alembic import command, config
 
     settings = config.Config()
     settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))

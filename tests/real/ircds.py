@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import os
+import random
 import resource
 import shutil
 import socket
@@ -112,12 +113,14 @@ class Person:
 
 
 def free_ports(number):
-    """Ports of 127.0.0.1 that nobody has."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports of 127.0.0.1 that nobody has, below those that the system gives to clients: they would take one back."""
+    ports = []
+    while len(ports) < number:
+        port = random.randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+    return ports
 
 
 def need(program):
@@ -206,8 +209,9 @@ def run_inspircd(directory, threshold=1000, commandrate=1_000_000, recvq=40960):
         authority.ca,
         {"opsbot": "s3cret", "alice": "alicepw", "bob": "bobpw"},
     )
-    atheme = [need("atheme-services"), "-n", "-c", str(services), "-l", "atheme.log"]
-    atheme += ["-p", "atheme.pid", "-D", str(directory)]
+    atheme = [need("atheme-services"), "-n", "-c", str(services), "-D", str(directory)]
+    # whole paths: it leaves this directory, and a second one would find the first one's PID
+    atheme += ["-l", str(directory / "atheme.log"), "-p", str(directory / "atheme.pid")]
     with process([need("inspircd"), "--nofork", *as_root, "--config", str(config)], directory):
         wait_for(lambda: _visit(ircd.address), "inspircd")
         with process(atheme, directory):
