@@ -22,6 +22,13 @@ Seconds = NewType("Seconds", float)  # 90, 90s, 5m, 2h, 1d
 Wait = Annotated[Seconds, shapes.above_zero]
 Words = tuple[str, ...]  # separated by spaces, commas or new lines
 Percent = NewType("Percent", float)  # 80 or 80%
+Fingerprint = Annotated[
+    str,
+    shapes.like(
+        r"(?:[0-9A-Fa-f]{2}:?){31}(?:(?:[0-9A-Fa-f]{2}:?){32})?[0-9A-Fa-f]{2}",
+        "it is a SHA-256 or SHA-512 in hex, with colons or without",
+    ),
+]
 
 Faults = Iterator[tuple[str, str]]  # a key to look at, `*` = all, and what its [section] has wrong
 
@@ -72,6 +79,8 @@ class Bot:
     database: str = ""  # "" = ircops.sqlite in state
     console: Path = Path("console.sock")  # relative to state
     commands: Path = Path("commands")  # relative to ircops.ini
+    transcript: Seconds = Seconds(90 * 86400)  # how long lines are kept; 0 = none are
+    trouble: tuple[shapes.Place, ...] = ()  # channels that hear of trouble with others
 
 
 @dataclass(frozen=True)
@@ -81,9 +90,15 @@ class Network:
     server: tuple[Address, ...] = ()
     tls: bool = True
     tls_ca_file: Path | None = None
-    sasl_mechanism: Literal["PLAIN"] = "PLAIN"
+    tls_fingerprint: tuple[Fingerprint, ...] = ()  # () = certificates are verified instead
+    tls_cert_file: Path | None = None
+    tls_key_file: Path | None = None  # None = the key is in tls_cert_file
+    sasl_mechanism: Literal["PLAIN", "EXTERNAL", "SCRAM-SHA-256", "ECDSA-NIST256P-CHALLENGE"] = (
+        "PLAIN"
+    )
     sasl_username: Word = ""
     sasl_password: Secret = Secret()
+    sasl_key_file: Path | None = None
     sasl_required: bool = True
     sasl_over_plaintext: bool = False
     server_password: Secret = Secret()
@@ -93,6 +108,8 @@ class Network:
     connect_timeout: Wait = Seconds(20)
     ping_interval: Wait = Seconds(15)
     ping_timeout: Wait = Seconds(10)
+    burst: int = 0  # lines at once; 0 = as many as the server confirms
+    rate: Annotated[float, shapes.above_zero] = 1.0  # lines a second after the burst
 
     def faults(self) -> Faults:
         """What the section lacks or contradicts."""
@@ -100,15 +117,37 @@ class Network:
             yield "server", "needs a server: server = irc.example.org:6697"
         if not self.channels:
             yield "channels", "needs channels: channels = #ops"
-        if self.sasl_username and not self.sasl_password:
-            yield "sasl_password", "has sasl_username but no sasl_password"
-        if self.sasl_password and not self.sasl_username:
-            yield "sasl_username", "has sasl_password but no sasl_username"
+        yield from self._login_faults()
         on_a_wire = not self.tls and not all(server.is_loopback for server in self.server)
-        if self.sasl_password and on_a_wire and not self.sasl_over_plaintext:
+        is_sent = bool(self.sasl_password) and self.sasl_mechanism == "PLAIN"
+        if is_sent and on_a_wire and not self.sasl_over_plaintext:
             yield "tls", "would send sasl_password for all to read; set tls = yes"
+        if self.tls_key_file and not self.tls_cert_file:
+            yield "tls_cert_file", "has tls_key_file but no tls_cert_file"
+        for key in ("tls_ca_file", "tls_cert_file", "tls_key_file", "sasl_key_file"):
+            path = getattr(self, key)
+            if path and not path.is_file():
+                yield key, f"names {path}, which is no file we can see"
+        if self.burst < 0:
+            yield "burst", "has burst below 0"
         if self.reconnect_min > self.reconnect_max:
             yield "reconnect_min", "has reconnect_min above reconnect_max"
+
+    def _login_faults(self) -> Faults:
+        """What the mechanism needs and does not have."""
+        how = self.sasl_mechanism
+        if how == "EXTERNAL":
+            if not self.tls_cert_file or not self.tls:
+                yield "sasl_mechanism", "has EXTERNAL, which needs tls = yes and a tls_cert_file"
+        elif how == "ECDSA-NIST256P-CHALLENGE":
+            if not self.sasl_key_file or not self.sasl_username:
+                yield "sasl_mechanism", f"has {how}, which needs sasl_key_file and sasl_username"
+        elif self.sasl_username and not self.sasl_password:
+            yield "sasl_password", "has sasl_username but no sasl_password"
+        elif self.sasl_password and not self.sasl_username:
+            yield "sasl_username", "has sasl_password but no sasl_username"
+        elif how != "PLAIN" and not self.sasl_username:
+            yield "sasl_mechanism", f"has {how}, which needs sasl_username and sasl_password"
 
 
 @dataclass(frozen=True)
@@ -119,6 +158,7 @@ class Channel:
     commands: Words = ("all",)
     lines: Count = 6  # of one answer; the rest waits for !more
     colour: bool = True
+    highlight: Literal["caller", "all"] = "caller"
 
 
 @dataclass(frozen=True)
@@ -271,6 +311,7 @@ class Settings:
         mentions = [(f"channel {name}", "", name) for name in self.channels]
         for name, schedule in self.schedules.items():
             mentions += [(f"schedule {name}", "in", place) for place in schedule.into]
+        mentions += [("bot", "trouble", place) for place in self.bot.trouble]
         for section, key, name in mentions:
             known = [*joined.values(), *joined] if key else [*joined.values()]
             if name.casefold() not in map(str.casefold, known):

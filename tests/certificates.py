@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 LOCALHOST = (x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+SHA256 = hashes.SHA256()
 PRIVATE = (
     serialization.Encoding.PEM,
     serialization.PrivateFormat.PKCS8,
@@ -38,6 +39,14 @@ class Authority:
         keyfile.write_bytes(key.private_bytes(*PRIVATE))
         return certfile, keyfile
 
+    def fingerprint(self, name="server", algorithm=SHA256):
+        """Of a certificate that `server` or `client` made, in hex."""
+        return fingerprint(self._directory / f"{name}.pem", algorithm)
+
+    def client(self, name="client"):
+        """Make a certificate and key for somebody who calls; gives the two files."""
+        return self.server(name, names=[x509.DNSName(f"{name}.test")])
+
     def context(self, **options):
         """What a server needs to speak TLS with a certificate of ours."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -55,3 +64,8 @@ class Authority:
             not_valid_after=now + datetime.timedelta(days=30),
         )
         return builder.add_extension(extension, critical=True).sign(self._key, hashes.SHA256())
+
+
+def fingerprint(certfile, algorithm=SHA256):
+    """Of the certificate in a PEM file, in hex."""
+    return x509.load_pem_x509_certificate(certfile.read_bytes()).fingerprint(algorithm).hex()

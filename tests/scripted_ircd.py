@@ -187,9 +187,12 @@ class ScriptedIrcd:
         )
         return Settings(bot=bot or Bot(), networks={"test": Network(**network)})
 
-    def network(self, handle=None, **settings):
+    def network(
+        self, handle=None, write=lambda said: None, trouble=lambda *event: None, **settings
+    ):
         """A network on this server; `handle` is given the calls, or they are echoed."""
-        return IrcNetwork("test", self.settings(**settings), handle or echo, jitter=random.random)
+        told = {"jitter": random.random, "write": write, "trouble": trouble}
+        return IrcNetwork("test", self.settings(**settings), handle or echo, **told)
 
 
 async def echo(call):

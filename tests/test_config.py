@@ -27,6 +27,7 @@ SHIPPED = Path(__file__).parent.parent / "ircops.ini"
 SERVER = (Address("irc.example.org", 6697),)
 HOME = (Address("localhost", 6667), Address("::1", 6667), Address("127.0.0.9", 6667))
 OPS = (Join("#ops"),)
+PEM = Path(__file__)  # some file
 LOGIN: dict[str, Any] = {"sasl_username": "opsbot", "sasl_password": Secret("hunter2")}
 
 
@@ -112,10 +113,72 @@ def test_every_key_of_the_shipped_file_has_a_comment_above() -> None:
             Network(SERVER, channels=OPS, reconnect_min=Seconds(61)),
             "has reconnect_min above reconnect_max",
         ),
+        (
+            Network(SERVER, channels=OPS, sasl_mechanism="EXTERNAL"),
+            "has EXTERNAL, which needs tls = yes and a tls_cert_file",
+        ),
+        (
+            Network(SERVER, channels=OPS, sasl_mechanism="EXTERNAL", tls=False, tls_cert_file=PEM),
+            "has EXTERNAL, which needs tls = yes and a tls_cert_file",
+        ),
+        (
+            Network(SERVER, channels=OPS, sasl_mechanism="ECDSA-NIST256P-CHALLENGE", **LOGIN),
+            "has ECDSA-NIST256P-CHALLENGE, which needs sasl_key_file and sasl_username",
+        ),
+        (
+            Network(
+                SERVER,
+                channels=OPS,
+                sasl_mechanism="ECDSA-NIST256P-CHALLENGE",
+                sasl_key_file=PEM,
+            ),
+            "has ECDSA-NIST256P-CHALLENGE, which needs sasl_key_file and sasl_username",
+        ),
+        (
+            Network(SERVER, channels=OPS, sasl_mechanism="SCRAM-SHA-256"),
+            "has SCRAM-SHA-256, which needs sasl_username and sasl_password",
+        ),
+        (
+            Network(SERVER, channels=OPS, tls_key_file=PEM),
+            "has tls_key_file but no tls_cert_file",
+        ),
+        *(
+            (
+                Network(SERVER, channels=OPS, **{key: Path("/no/such.pem")}),  # type: ignore[arg-type]
+                "names /no/such.pem, which is no file we can see",
+            )
+            for key in ("tls_ca_file", "tls_cert_file", "sasl_key_file")
+        ),
     ],
 )
 def test_network_that_cannot_work_says_why(network: Network, sentence: str) -> None:
     assert [said for _, said in network.faults()] == [sentence]
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"sasl_mechanism": "EXTERNAL", "tls_cert_file": PEM},
+        {"sasl_mechanism": "EXTERNAL", "tls_cert_file": PEM, "tls_key_file": PEM, **LOGIN},
+        {
+            "sasl_mechanism": "ECDSA-NIST256P-CHALLENGE",
+            "sasl_key_file": PEM,
+            "sasl_username": "a",
+        },
+        {"sasl_mechanism": "SCRAM-SHA-256", "tls": False, **LOGIN},  # never says the password
+    ],
+)
+def test_login_that_can_work_has_no_fault(login: dict[str, Any]) -> None:
+    assert list(Network(SERVER, channels=OPS, **login).faults()) == []
+
+
+@pytest.mark.parametrize("hexadecimal", ["ab" * 32, "AB" * 64, ":".join(["0f"] * 32)])
+def test_fingerprint_is_a_digest_in_hex(hexadecimal: str) -> None:
+    read = keys(Network)["tls_fingerprint"].read
+    assert read(f"{hexadecimal} {hexadecimal}") == (hexadecimal, hexadecimal)
+    for wrong in (hexadecimal[:-1], hexadecimal + "ab", "sha256:" + hexadecimal):
+        with pytest.raises(ValueError, match="SHA-256 or SHA-512 in hex"):
+            read(wrong)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ class Gate:
     def __init__(self, joins=JOINS):
         self.roster = Roster()
         self.roster.reset("opsbot", set())
-        self.joins = Joins(self.roster, joins)
+        self.told = []  # of trouble
+        self.joins = Joins(self.roster, joins, lambda *event: self.told.append(event))
 
     def hear(self, line, now):
         self.roster.feed(parse(line))
@@ -71,9 +72,56 @@ class TestJoins:
         gate.hear(f":s {numeric} opsbot #ops :no", 60)
         assert gate.joins.due == 180
 
-    def test_a_line_that_a_channel_does_not_take_is_logged(self, caplog):
-        Gate().hear(":s 404 opsbot #ops :Cannot send to channel (+m)", 0)
-        assert "#ops did not let a line of ours in: Cannot send to channel (+m)" in caplog.text
+    def test_a_line_that_is_not_let_in_is_lost_which_is_counted_and_told_once(self, caplog):
+        gate = Gate()
+        gate.hear(IN, 0)
+        for _ in range(3):
+            gate.hear(":s 404 opsbot #OPS :Cannot send to channel (+m)", 0)
+        assert gate.joins.lost == 3
+        sentence = "#OPS did not let a line of ours in: Cannot send to channel (+m)"
+        assert caplog.text.count(sentence) == 3 and "(3 lost so far)" in caplog.text
+        assert gate.told == [("#OPS", f"{sentence} (1 lost so far)")]
+        gate.hear(IN, 0)  # another beginning
+        gate.hear(":s 404 opsbot #ops :Cannot send to channel (+m)", 0)
+        assert len(gate.told) == 2
+
+    @pytest.mark.parametrize("numeric", ["401", "404", "408", "477", "482", "531"])
+    def test_there_are_many_ways_to_say_that_a_line_was_not_let_in(self, numeric):
+        gate = Gate()
+        gate.hear(IN, 0)
+        gate.hear(f":s {numeric} opsbot #ops :no", 0)
+        assert gate.joins.lost == 1 and gate.joins.due == float("inf")
+
+    def test_a_person_who_is_not_there_is_no_trouble_with_a_channel(self, caplog):
+        gate = Gate()
+        gate.hear(":s 401 opsbot alice :No such nick", 0)
+        assert gate.joins.lost == 1 and gate.told == []
+        assert "alice did not let a line of ours in: No such nick" in caplog.text
+
+    def test_a_kick_and_a_closed_door_are_told_once_each_time_it_begins(self):
+        gate = Gate(joins=JOINS[:1])
+        gate.joins.begin(0)
+        for now in (0, 60, 180):
+            gate.hear(":s 473 opsbot #ops :Cannot join channel (+i)", now)
+        closed = "cannot join #ops: Cannot join channel (+i); next try in 60 s"
+        assert gate.told == [("#ops", closed)]
+        gate.hear(IN, 400)
+        gate.hear(":alice!a@b KICK #ops opsbot :out", 800)
+        gate.hear(IN, 802)
+        gate.hear(":alice!a@b KICK #ops opsbot :out", 803)
+        kicked = "no longer in #ops: kicked by alice: out; back in 2 s"
+        assert gate.told == [("#ops", closed), ("#ops", kicked)]
+
+    def test_what_is_shared_with_somebody_is_where_both_are(self):
+        gate = Gate()
+        gate.hear(IN, 0)
+        gate.hear(":opsbot!i@b JOIN #secret", 0)
+        gate.hear(":alice!al@home JOIN #OPS", 0)
+        assert gate.joins.shared_with("alice!al@home") == ["#ops"]
+        assert gate.joins.shared_with("alice!al@elsewhere") == []  # another one of that name
+        assert gate.joins.shared_with("bob!b@c") == gate.joins.shared_with("") == []
+        gate.hear(":alice!al@home PART #ops", 0)
+        assert gate.joins.shared_with("alice!al@home") == []
 
     def test_no_answer_at_all_is_asked_again(self):
         gate = Gate(joins=JOINS[:1])
@@ -124,7 +172,7 @@ class Ear:
         self.roster.reset("opsbot", set(caps))
         joins = Joins(self.roster, JOINS)
         pacer = Pacer(lambda line: None, lambda: 0.0, lambda seconds, callback: None)
-        voice = Voice(settings, self.roster, pacer, lambda: 0.0)
+        voice = Voice(settings, self.roster, pacer, lambda: 0.0, lambda seconds, callback: None)
         self.listener = Listener("libera", settings, self.roster, joins, voice, self._handle)
         self.hear(IN, ":alice!al@home JOIN #ops alice :Alice")
 

@@ -8,12 +8,14 @@ import ssl
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from ircops.config import Address, Network
+from ircops.errors import Refused
 from ircops.irc.connection import Liveness, Reactor, options, reason
+from ircops.irc.ends import Unavailable
 from ircops.irc.protocol import parse
-from ircops.irc.registration import Unavailable
-from tests.certificates import Authority
+from tests.certificates import PRIVATE, Authority
 from tests.scripted_ircd import ScriptedIrcd, eventually, running
 
 
@@ -65,6 +67,61 @@ def test_a_port_without_tls_is_named():
 def test_a_ca_file_that_is_not_there_is_named(authority):
     missing = authority.ca.with_name("missing.pem")
     status_with(authority.context(), "no such file or directory", tls_ca_file=missing)
+
+
+def colons(text):
+    return ":".join(text[i : i + 2] for i in range(0, len(text), 2)).upper()
+
+
+@pytest.mark.parametrize("algorithm", [hashes.SHA256(), hashes.SHA512()])
+@pytest.mark.parametrize("written", [str, str.upper, colons])
+def test_a_pinned_certificate_is_trusted_whoever_signed_it_whatever_its_name(
+    authority, algorithm, written
+):
+    context = authority.context(name="pinned", names=[x509.DNSName("other.test")])
+    pin = written(authority.fingerprint("pinned", algorithm))
+    status_with(context, "connected to", tls_fingerprint=("00" * 32, pin))
+
+
+def test_any_other_certificate_is_not_even_one_of_our_ca(authority):
+    async def stage():
+        async with ScriptedIrcd(authority.context()) as ircd:
+            pins = {"tls_fingerprint": ("00" * 32, "11" * 64), "tls_ca_file": authority.ca}
+            found = ircd.network(tls=True, reconnect_min=60, **pins)
+            async with running(found):
+                await eventually(lambda: authority.fingerprint() in found.status)
+                assert "is not the one of tls_fingerprint" in found.status
+                while ircd.has_arrivals:
+                    assert await (await ircd.accept()).ended() == []
+
+    asyncio.run(stage())
+
+
+@pytest.mark.parametrize("in_one_file", [True, False])
+def test_it_shows_its_own_certificate(authority, in_one_file):
+    certfile, keyfile = authority.client()
+    if in_one_file:
+        certfile = certfile.with_name("both.pem")
+        certfile.write_bytes(keyfile.read_bytes() + keyfile.with_suffix(".pem").read_bytes())
+    context = authority.context()
+    context.load_verify_locations(authority.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    mine = {"tls_cert_file": certfile, "tls_key_file": None if in_one_file else keyfile}
+    status_with(context, "connected to", tls_ca_file=authority.ca, **mine)
+
+
+def test_a_certificate_that_is_of_no_use_is_named(authority):
+    certfile, keyfile = authority.client("mine")
+    _, other = authority.client("other")
+    address = Address("irc.example", 6697)
+    for files in ((certfile, other), (keyfile, keyfile), (authority.ca, None)):
+        with pytest.raises(Refused, match="are no certificate and its key"):
+            options(Network(tls_cert_file=files[0], tls_key_file=files[1]), address)
+    key = serialization.load_pem_private_key(keyfile.read_bytes(), None)
+    lock = serialization.BestAvailableEncryption(b"x")
+    keyfile.write_bytes(key.private_bytes(*PRIVATE[:2], lock))
+    with pytest.raises(Refused, match="has a passphrase"):
+        options(Network(tls_cert_file=certfile, tls_key_file=keyfile), address)
 
 
 def test_a_server_that_never_shakes_hands_is_left_in_time():

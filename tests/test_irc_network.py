@@ -1,15 +1,20 @@
 """A network: registration to farewell, over real sockets, with servers that fail."""
 
 import asyncio
+import base64
 import logging
 import random
+import time
 
 import pytest
+import scramp
 
 from ircops.call import Kind
 from ircops.config import Address, Bot, Join, Secret
 from ircops.errors import Refused
-from ircops.irc.network import Backoff
+from ircops.irc.ends import Backoff, Banned
+from ircops.irc.sts import Policies
+from tests.certificates import Authority
 from tests.scripted_ircd import ScriptedIrcd, echo, eventually, running
 
 HELLO = ":alice!al@home PRIVMSG #ops :!hello"
@@ -417,3 +422,233 @@ def test_the_first_try_is_at_once_and_then_ever_later_until_it_worked():
     assert backoff.next(0.25, 60) == 0
     lucky = Backoff(jitter=lambda: 0.0)
     assert [lucky.next(0.25, 60) for _ in range(3)] == [0, 0.125, 0.25]
+    backoff = Backoff(jitter=lambda: 0.0)
+    waits = [backoff.next(0.25, 60, patience) for patience in (15, 15, 0, 15, 300)]
+    assert waits == [15, 30, 0.25, 60, 2400]
+    assert [backoff.next(0.25, 60, 300) for _ in range(20)][-1] == 3600
+
+
+@pytest.mark.parametrize(
+    ("line", "least"),
+    [
+        ("ERROR :Closing Link: x (Throttled: Reconnecting too fast)", 15),
+        ("ERROR :Closing link: (ircops@bot.host) [K-lined: flooding]", 300),
+    ],
+)
+def test_a_server_that_has_had_enough_is_given_time(line, least):
+    async def scene(ircd, network):
+        bot = await ircd.accept()
+        await bot.welcome()
+        bot.send(line)
+        await eventually(lambda: "reconnecting in" in network.status)
+        assert least - 2 < float(network.status.split()[2]) <= least * 1.25
+        assert network.is_alive and not ircd.has_arrivals
+
+    play(scene)
+
+
+def test_a_ban_after_a_welcome_is_no_end(monkeypatch):
+    monkeypatch.setattr(Banned, "patience", 0.01)
+
+    async def scene(ircd, network):
+        await (await ircd.accept()).welcome()
+        bot = ircd._connections[0]
+        bot.send("ERROR :Closing link: (ircops@bot.host) [K-lined: 5 minutes]")
+        for _ in range(3):
+            bot = await ircd.accept()
+            await bot.until("USER")
+            bot.send(":irc.test 465 opsbot :You are banned from this server")
+        await (await ircd.accept()).welcome()
+
+    play(scene)
+
+
+def test_a_refusal_where_the_same_settings_have_worked_is_no_end():
+    async def scene(ircd, network):
+        bot = await ircd.accept()
+        await bot.welcome()
+        bot.close()
+        bot = await ircd.accept()
+        await bot.until("USER")
+        bot.send(":irc.test 464 opsbot :Password incorrect")
+        await eventually(lambda: "refuses the password" in network.status)
+        assert 58 < float(network.status.split()[2]) <= 75
+        assert network.is_alive
+
+    play(scene)
+
+
+def test_a_connection_that_did_not_last_does_not_reset_the_back_off():
+    async def scene(ircd, network):
+        for _ in range(3):
+            bot = await ircd.accept()
+            await bot.welcome()
+            bot.close()
+        await eventually(lambda: "reconnecting in" in network.status)
+        assert float(network.status.split()[2]) > 1
+
+    play(scene, reconnect_min=2, reconnect_max=9, ping_interval=60)
+
+
+class TestSts:
+    """A server that wants TLS."""
+
+    def play(self, scene, tmp_path):
+        """Run `scene(clear, secure, network)`; `clear` is the server that the settings name."""
+        authority = Authority(tmp_path)
+
+        async def stage():
+            async with ScriptedIrcd() as clear, ScriptedIrcd(authority.context()) as secure:
+                settings = {"tls_ca_file": authority.ca, "bot": Bot(state=tmp_path)}
+                async with running(clear.network(**settings)) as network:
+                    await scene(clear, secure, network)
+
+        asyncio.run(stage())
+
+    async def advertise(self, clear, secure):
+        bot = await clear.accept()
+        await bot.expect("CAP LS 302")
+        bot.send(f":irc.test CAP * LS * :sasl sts=duration=1,port={secure.address.port}")
+        assert "CAP REQ" not in " ".join(await bot.ended())
+
+    def test_it_goes_over_to_tls_before_anything_is_said_and_stays_there(self, tmp_path):
+        async def scene(clear, secure, network):
+            await self.advertise(clear, secure)
+            bot = await secure.accept()
+            await bot.expect("CAP LS 302", "NICK ...", "USER ...")
+            bot.send(":irc.test CAP * LS :sts=duration=9999,port=1")
+            await bot.expect("CAP END")
+            bot.send(":irc.test 001 opsbot :Welcome", ":irc.test 376 opsbot :End")
+            await bot.until("JOIN #ops")
+            assert network.status.startswith(f"connected to {secure.address}")
+            bot.close()
+            await (await secure.accept()).welcome()  # at once, and again with each reconnect
+            assert not clear.has_arrivals
+
+        self.play(scene, tmp_path)
+
+    def test_a_policy_outlives_the_bot(self, tmp_path):
+        async def scene(clear, secure, network):
+            await self.advertise(clear, secure)
+            bot = await secure.accept()
+            bot.send(":irc.test CAP * LS :sts=duration=9999")
+            await bot.until("CAP END")
+            await network.stop("bye")
+            again = clear.network(tls_ca_file=tmp_path / "ca.pem", bot=Bot(state=tmp_path))
+            async with running(again):
+                await (await secure.accept()).welcome()
+                assert not clear.has_arrivals
+
+        self.play(scene, tmp_path)
+
+    def test_a_certificate_that_is_not_trusted_is_no_reason_to_go_without(self, tmp_path):
+        async def stage():
+            authority = Authority(tmp_path)
+            async with ScriptedIrcd() as clear, ScriptedIrcd(authority.context()) as secure:
+                network = clear.network(bot=Bot(state=tmp_path), reconnect_min=60)
+                policies = Policies(tmp_path / "sts.json", time.time)
+                policies.learn(secure.address, 9999)
+                async with running(network):
+                    await eventually(lambda: "certificate not trusted" in network.status)
+                    assert not clear.has_arrivals
+
+        asyncio.run(stage())
+
+
+def test_services_that_come_back_are_logged_in_to_over_a_live_connection():
+    async def scene(ircd, network):
+        bot = await ircd.accept()
+        await bot.welcome()
+        bot.send(":irc.test CAP opsbot NEW :sasl=PLAIN")
+        await bot.expect("CAP REQ sasl")
+        bot.send(":irc.test CAP opsbot ACK :sasl")
+        await bot.expect("AUTHENTICATE PLAIN")
+        bot.send("AUTHENTICATE +")
+        await bot.expect("AUTHENTICATE Ym90AGJvdABzM2NyZXQ=")
+        bot.send(":irc.test 903 opsbot :ok", HELLO)
+        await bot.expect(ANSWER)
+
+    login = {"sasl_username": "bot", "sasl_password": Secret("s3cret")}
+    play(scene, sasl_required=False, **login)
+
+
+def test_a_megabyte_without_an_end_costs_one_line():
+    async def scene(ircd, network):
+        bot = await ircd.accept()
+        await bot.welcome()
+        bot.send_bytes(b"x" * 1_000_000)
+        bot.send("", HELLO)
+        await bot.expect(ANSWER)
+
+    play(scene)
+
+
+@pytest.mark.parametrize("is_honest", [True, False])
+def test_scram_lets_nobody_in_who_does_not_know_the_password(is_honest, caplog):
+    mechanism = scramp.ScramMechanism("SCRAM-SHA-256")
+    known = mechanism.make_auth_info("s3cret")
+
+    def decoded(line):
+        return base64.b64decode(line.removeprefix("AUTHENTICATE ")).decode()
+
+    def challenge(text):
+        return f"AUTHENTICATE {base64.b64encode(text.encode()).decode()}"
+
+    async def scene(ircd, network):
+        bot = await ircd.accept()
+        await bot.until("USER")
+        bot.send(":irc.test CAP * LS :sasl=SCRAM-SHA-256")
+        await bot.expect("CAP REQ sasl")
+        bot.send(":irc.test CAP * ACK :sasl")
+        await bot.expect("AUTHENTICATE SCRAM-SHA-256")
+        bot.send("AUTHENTICATE +")
+        server = mechanism.make_server(lambda name: known)
+        server.set_client_first(decoded(await bot.line()))
+        bot.send(challenge(server.get_server_first()))
+        server.set_client_final(decoded(await bot.line()))
+        proof = server.get_server_final()
+        bot.send(challenge(proof if is_honest else "v=" + proof[:1:-1]))
+        if is_honest:
+            await bot.expect("AUTHENTICATE +")
+            bot.send(":irc.test 903 opsbot :ok")
+            await bot.expect("CAP END")
+        else:
+            await bot.expect("AUTHENTICATE *")
+            bot.send(":irc.test 906 opsbot :aborted")
+            assert await bot.ended() == []
+            assert "could not prove that they know our password" in caplog.text
+        assert b"s3cret" not in bot.raw
+
+    login = {"sasl_username": "bot", "sasl_password": Secret("s3cret")}
+    play(scene, sasl_mechanism="SCRAM-SHA-256", sasl_required=False, **login)
+
+
+WORDS = b"""PRIVMSG NOTICE JOIN PART KICK MODE NICK QUIT TOPIC CAP LS NEW DEL ACK NAK AUTHENTICATE ACCOUNT CHGHOST
+001 005 324 332 352 353 354 366 396 404 433 437 471 900 901 903 904 BATCH TAGMSG INVITE SETNAME FAIL PONG PING
+:irc.test :alice!al@home :opsbot!ircops@bot.host : :: #ops #OPS opsbot alice * = + - +o +Hblk @alice ~&@%+bob
+@account=alice @time=2026-01-01T00:00:00.000Z @batch=x;msgid=\\ @ ;;; sasl account-tag sts=duration=1 PREFIX=(ov)@+
+CHANMODES=b,k,l, CASEMAPPING=ascii -WHOX LINELEN=0 NICKLEN=99999999999 152 !load \x01ACTION \x02\x0304,99 \xff\xfe
+\xe2\x82 \xf0\x9f\x92\xa9 \x00 \r""".split()
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_lines_of_nonsense_end_nothing(caplog):
+    """Every line has a fair chance to look like one of the protocol; only those that may end it are left out."""
+
+    async def scene(ircd, network):
+        bot = await ircd.accept()
+        await bot.welcome()
+        dice = random.Random(13)
+        for _ in range(100):
+            lines = []
+            for _ in range(1000):
+                line = b" ".join(dice.choices(WORDS, k=dice.randint(0, 7)))
+                if not dice.randrange(4):
+                    line = line[: dice.randrange(len(line) + 1)] + dice.randbytes(3)
+                lines.append(line.replace(b"\n", b""))
+            bot.send_bytes(b"\r\n".join([*lines, b"PING %d\r\n" % (token := dice.getrandbits(40))]))
+            await bot.until(f"PONG {token}")
+        assert network.status.startswith("connected")
+        assert "left a line of the server alone" not in caplog.text  # nothing raised
+
+    play(scene, sasl_required=False)

@@ -1,16 +1,19 @@
 """What the bot says: whom to, how much at once, and where it is while nobody can be reached."""
 
 import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ircops.call import Kind
 from ircops.config import Bot, Channel, Settings
-from ircops.irc import outlet
-from ircops.irc.outlet import FRESH, Outlet, Voice
-from ircops.irc.pacing import Pacer
+from ircops.irc import outlet, pacing, voice
+from ircops.irc.outlet import BULK_AFTER, Outlet
+from ircops.irc.pacing import LULL, Pacer
 from ircops.irc.protocol import parse
+from ircops.irc.render import JOINER
 from ircops.irc.roster import Roster
+from ircops.irc.voice import AGED, FRESH, TOLD, Voice
 
 
 class Stage:
@@ -21,8 +24,20 @@ class Stage:
         self.sent = []
         self.settings = Settings(bot=Bot(prefix="!"), channels={"#ops": Channel(**channel)})
         self.roster = Roster()
-        self.pacer = Pacer(self.sent.append, lambda: self.now, lambda seconds, callback: None)
-        self.voice = Voice(self.settings, self.roster, self.pacer, lambda: self.now)
+        self.due = []  # what the voice wants to be called later
+        self.pacer = Pacer(
+            lambda data: self.sent.extend(data.splitlines(keepends=True)),
+            lambda: self.now,
+            lambda seconds, callback: None,
+        )
+        self.voice = Voice(
+            self.settings,
+            self.roster,
+            self.pacer,
+            lambda: self.now,
+            lambda seconds, callback: self.due.append((self.now + seconds, callback)),
+            lambda: datetime(2026, 11, 22, 21, tzinfo=UTC) + timedelta(seconds=self.now),
+        )
         self.connect()
 
     def connect(self, *lines):
@@ -31,6 +46,19 @@ class Stage:
             ":opsbot!ircops@bot.host JOIN #ops", *(lines or (":alice!al@home JOIN #ops alice :A",))
         )
         self.voice.deliver()
+
+    def confirm(self):
+        """The server answers all PINGs."""
+        while pings := [data for data in self.sent if data.startswith(b"PING")]:
+            for ping in pings:
+                self.sent.remove(ping)
+                self.pacer.pong(ping.decode()[6:].strip())
+
+    def arrive(self):
+        """All that was said has arrived, and we know it."""
+        self.now += LULL
+        self.pacer._pump()
+        self.confirm()
 
     def lose(self):
         self.voice.keep(self.pacer.reset())
@@ -110,6 +138,38 @@ def test_the_caller_is_found_under_a_new_nick():
     assert stage.said() == ["PRIVMSG #ops :al2: one", "PRIVMSG al2 one"]
 
 
+class TestHighlight:
+    def stage(self, **channel):
+        stage = Stage(**channel)
+        stage.hear(":bob!b@home JOIN #ops B :B", ":carol!c@home JOIN #else C :C")
+        return stage
+
+    def test_of_an_answer_only_the_caller_is_highlighted(self):
+        stage = self.stage()
+        answer(stage.outlet(), "alice Bob carol")
+        assert stage.said() == [f"PRIVMSG #ops :alice: alice B{JOINER}ob carol"]
+
+    def test_of_a_report_nobody_is(self):
+        stage = self.stage()
+        answer(Outlet(stage.voice, "#ops", None), "alice bob")
+        assert stage.said() == [f"NOTICE #ops :a{JOINER}lice b{JOINER}ob"]
+
+    def test_whoever_is_needed_is(self):
+        stage = self.stage()
+        Outlet(stage.voice, "#ops", None).write(Kind.QUESTION, "bob, are you there?")
+        assert stage.said() == ["NOTICE #ops :bob, are you there?"]
+
+    def test_a_channel_may_want_everybody_to_be(self):
+        stage = self.stage(highlight="all")
+        answer(Outlet(stage.voice, "#ops", None), "alice bob")
+        assert stage.said() == ["NOTICE #ops :alice bob"]
+
+    def test_in_private_there_is_nobody_else(self):
+        stage = self.stage()
+        answer(stage.outlet(where=""), "alice bob")
+        assert stage.said() == ["PRIVMSG alice :alice bob"]
+
+
 class TestMore:
     def test_the_first_lines_go_out_as_they_come_and_the_rest_is_held(self):
         stage = Stage(lines=3)
@@ -187,7 +247,7 @@ class TestMore:
 
     def test_what_is_held_is_bounded_and_it_is_said(self, monkeypatch):
         monkeypatch.setattr(outlet, "HELD_SIZE", 20)
-        monkeypatch.setattr(outlet, "HELD_ANSWERS", 2)
+        monkeypatch.setattr(voice, "HELD_ANSWERS", 2)
         stage = Stage(lines=1)
         answer(stage.outlet(), *numbers(1, 6))
         assert stage.said()[-1] == "PRIVMSG #ops :… 2 more lines: !more, and 3 not kept"
@@ -239,6 +299,17 @@ class TestRoom:
         assert "\x03" in stage.said()[0]
 
 
+def test_a_short_answer_overtakes_the_bulk_of_a_long_one_which_stays_in_order():
+    stage = Stage(lines=100)
+    answer(stage.outlet(), *numbers(1, 50))
+    answer(stage.outlet(), "short")
+    stage.confirm()
+    said = stage.said()
+    assert said.index("PRIVMSG #ops :alice: short") == BULK_AFTER
+    said.remove("PRIVMSG #ops :alice: short")
+    assert [line.rpartition(":")[2].strip() for line in said] == numbers(1, 50)
+
+
 def test_newer_progress_replaces_what_still_waits():
     stage = Stage()
     answer(stage.outlet(), *["fills the window"] * 6)
@@ -248,8 +319,8 @@ def test_newer_progress_replaces_what_still_waits():
     for percent in range(5):
         first.write(Kind.PROGRESS, f"first {percent}")
         second.write(Kind.PROGRESS, f"second {percent}")
-    waiting = [line.decode() for line in stage.pacer.reset()]
-    assert [line for line in waiting if "and more" not in line] == [
+    waiting = [parcel.lines[0].decode() for parcel in stage.pacer.reset()]
+    assert [line for line in waiting if "first" in line or "second" in line] == [
         "PRIVMSG #ops :alice: first 4",
         "PRIVMSG #ops :alice: second 4",
     ]
@@ -265,45 +336,133 @@ class TestLostConnection:
         found.write(Kind.ANSWER, "two")
         answer(Outlet(stage.voice, "#ops", None), "three")
         assert stage.said() == []
-        stage.now = FRESH - 1
         stage.connect()
         assert stage.said() == ["PRIVMSG #ops :alice: one", "PRIVMSG #ops two", "NOTICE #ops three"]
 
-    def test_what_the_pacer_had_not_sent_is_sent(self):
+    def test_how_old_it_is_is_said_once_where_it_matters(self):
+        stage = Stage()
+        stage.lose()
+        answer(stage.outlet(), "one", "two")
+        stage.now = 250
+        answer(stage.outlet(), "three")
+        stage.now += AGED + 2
+        stage.connect()
+        assert stage.said() == [
+            "PRIVMSG #ops :(4 min ago) alice: one",
+            "PRIVMSG #ops two",
+            "PRIVMSG #ops :(12 s ago) alice: three",
+        ]
+        stage.lose()
+        stage.now += 20
+        stage.connect()
+        assert stage.said()[2] == "PRIVMSG #ops :(32 s ago) alice: three"
+
+    def test_what_was_not_confirmed_and_what_had_not_left_is_said_again_in_order(self):
         stage = Stage(lines=50)
         answer(stage.outlet(), *numbers(1, 30))
         before = stage.said()
         assert len(before) < 30
         stage.lose()
         stage.connect()
-        for _ in range(9):
-            for data in list(stage.sent):
-                if data.startswith(b"PING"):
-                    stage.sent.remove(data)
-                    stage.pacer.pong(data.decode()[6:].strip())
-        assert [line.rpartition(":")[2].strip() for line in before + stage.said()] == numbers(1, 30)
+        stage.confirm()
+        assert [line.rpartition(":")[2].strip() for line in stage.said()] == numbers(1, 30)
 
-    def test_what_is_five_minutes_old_is_lost_and_logged(self, caplog):
+    def test_what_was_confirmed_is_not_said_again(self):
+        stage = Stage()
+        answer(stage.outlet(), "one")
+        stage.arrive()
+        answer(stage.outlet(), "two")
+        stage.said()
+        stage.lose()
+        stage.connect()
+        assert stage.said() == ["PRIVMSG #ops :alice: two"]
+
+    def test_an_echo_confirms(self):
+        stage = Stage()
+        stage.pacer.begin(has_echo=True)
+        answer(stage.outlet(), "one", "two words")
+        stage.said()
+        stage.roster.caps |= {"echo-message"}
+        stage.voice.feed(parse(":opsbot!ircops@bot.host PRIVMSG #ops :alice: one"))
+        stage.voice.feed(parse(":alice!al@home PRIVMSG #ops :two words"))
+        stage.lose()
+        stage.connect()
+        assert stage.said() == ["PRIVMSG #ops :two words"]
+
+    def test_what_matters_more_is_said_first_after_a_reconnect_too(self):
+        stage = Stage(lines=50)
+        answer(Outlet(stage.voice, "#ops", None), *numbers(1, 20))
+        stage.outlet().write(Kind.ERROR, "no")
+        stage.said()
+        stage.lose()
+        stage.connect()
+        stage.confirm()
+        said = stage.said()
+        assert said.index("PRIVMSG #ops :alice: no") < 9
+        assert [line for line in said if "NOTICE" in line] == [
+            f"NOTICE #ops :{text}" for text in numbers(1, 20)
+        ]
+
+    def test_stale_progress_is_dropped(self):
+        stage = Stage()
+        answer(stage.outlet(), *["fills the window"] * 6)
+        answer(stage.outlet(), *["and more"] * 6)
+        stage.outlet().write(Kind.PROGRESS, "50 %")
+        stage.said()
+        stage.lose()
+        stage.connect()
+        stage.confirm()
+        assert not any("50 %" in line for line in stage.said())
+
+    def test_what_is_five_minutes_old_is_lost_logged_and_the_channel_told(self, caplog):
         stage = Stage()
         stage.lose()
         answer(Outlet(stage.voice, "#ops", None), "secret")
+        stage.now = 60
+        answer(Outlet(stage.voice, "#ops", None), "another")
         assert stage.voice.due == FRESH
         stage.now = FRESH
         with caplog.at_level(logging.WARNING):
             stage.voice.tick(stage.now)
+            stage.now += 90
             stage.connect()
-        assert stage.said() == []
+        assert stage.said() == [
+            "NOTICE #ops :2 lines could not be delivered between 21:00 and 21:01"
+        ]
         assert [record.getMessage() for record in caplog.records] == [
             "lost a line to #ops: not reached for 5 minutes"
+        ] * 2
+        stage.lose()
+        stage.connect()
+        assert stage.said() == [
+            "NOTICE #ops :2 lines could not be delivered between 21:00 and 21:01"
         ]
+        stage.arrive()
+        stage.lose()
+        stage.connect()
+        assert stage.said() == []
+
+    def test_what_finds_no_room_in_a_channel_we_are_in_is_told_there(self, monkeypatch):
+        monkeypatch.setattr(pacing, "LIMIT", 3)
+        stage = Stage(lines=50)
+        answer(stage.outlet(), *numbers(1, 12))
+        stage.confirm()
+        stage.said()
+        assert stage.voice.due == TOLD
+        stage.now = TOLD
+        stage.voice.tick(stage.now)
+        assert stage.said() == ["NOTICE #ops :1 line could not be delivered at 21:00"]
 
     def test_what_waits_is_bounded(self, caplog, monkeypatch):
-        monkeypatch.setattr(outlet, "WAITING", 3)
+        monkeypatch.setattr(voice, "LIMIT", 3)
         stage = Stage(lines=50)
         stage.lose()
         answer(Outlet(stage.voice, "#ops", None), *numbers(1, 5))
         stage.connect()
-        assert stage.said() == [f"NOTICE #ops :line {number}" for number in (3, 4, 5)]
+        assert stage.said() == [
+            *(f"NOTICE #ops :line {number}" for number in (3, 4, 5)),
+            "NOTICE #ops :2 lines could not be delivered at 21:00",
+        ]
         assert caplog.text.count("too many wait") == 2
 
     def test_a_private_answer_waits_until_it_is_shown_who_has_the_nick(self):

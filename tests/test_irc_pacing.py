@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ircops.irc.pacing import LIMIT, Pacer, Priority
+from ircops.irc.pacing import LIMIT, LULL, LULL_ECHO, Pacer
+from ircops.irc.queue import Parcel, Priority
 
 MOST_QUEUED = 2 * (3072 + 30)  # bytes: two groups and their PINGs; InspIRCd's recvq is 8192
 
@@ -41,9 +42,17 @@ class Clock:
 class Server:
     """An IRC server that takes `burst` commands at once, then one in `seconds`; PINGs count."""
 
-    def __init__(self, burst: float = 1, seconds: float = 0.0, latency: float = 0.001) -> None:
+    def __init__(
+        self,
+        burst: float = 1,
+        seconds: float = 0.0,
+        latency: float = 0.001,
+        has_echo: bool = False,
+    ) -> None:
         self.clock = Clock()
         self.pacer = Pacer(self.write, self.clock.now, self.clock.call_later)
+        self.pacer.begin(has_echo)
+        self.has_echo = has_echo
         self.burst, self.seconds, self.latency = burst, seconds, latency
         self.answers_pings = True
         self.written: list[bytes] = []  # by the pacer
@@ -62,8 +71,11 @@ class Server:
 
     def write(self, data: bytes) -> None:
         assert data.endswith(b"\r\n")
-        assert data.count(b"\n") == 1
-        line = data.removesuffix(b"\r\n")
+        for line in data.removesuffix(b"\r\n").split(b"\r\n"):
+            self._written(line)
+
+    def _written(self, line: bytes) -> None:
+        assert line and b"\n" not in line
         self.written.append(line)
         if line.startswith(b"PING "):
             self._lines_since_ping.append(0)
@@ -93,6 +105,8 @@ class Server:
             self.queued_bytes -= len(line) + 2
             if not line.startswith(b"PING :"):
                 self.handled.append((now, line))
+                if self.has_echo and line.startswith((b"PRIVMSG", b"NOTICE")):
+                    self.clock.call_later(self.latency, lambda line=line: self.pacer.echoed(line))
             elif self.answers_pings:
                 token = line.removeprefix(b"PING :").decode()
                 self.clock.call_later(self.latency, lambda token=token: self._pong(token))
@@ -128,7 +142,7 @@ def test_a_server_of_three_lines_a_second_is_kept_busy_and_its_queue_short() -> 
     server = Server(burst=3, seconds=1 / 3)
     for number in range(200):
         server.pacer.send(Priority.ANSWER, said(number))
-    server.clock.run(250 / 3)  # a PING for four lines
+    server.clock.run(303 / 3)  # a PING for two lines
     assert len(server.handled) == 200
     assert server.most_unconfirmed == 8
 
@@ -139,7 +153,7 @@ def test_a_server_that_charges_for_pings_gets_few_of_them() -> None:
         server.pacer.send(Priority.ANSWER, said(number))
     server.clock.run(225)
     assert len(server.handled) == 200
-    assert pings(server) < 30
+    assert pings(server) < 36
 
 
 @pytest.mark.parametrize(("burst", "seconds"), [(10, 1.0), (5, 2.0)])
@@ -161,17 +175,113 @@ def test_an_error_waits_seconds_not_minutes_where_the_server_is_slow(
     seconds=st.just(0) | st.floats(0.01, 2),
     latency=st.floats(0.001, 1),
     sizes=st.lists(st.integers(0, 490), min_size=1, max_size=120),
+    has_echo=st.booleans(),
 )
 def test_no_server_is_ever_flooded_and_every_line_arrives_in_order(
-    burst: int, seconds: float, latency: float, sizes: list[int]
+    burst: int, seconds: float, latency: float, sizes: list[int], has_echo: bool
 ) -> None:
-    server = Server(burst, seconds, latency)
+    server = Server(burst, seconds, latency, has_echo)
     lines = [said(f"{number} " + "x" * size) for number, size in enumerate(sizes)]
     for line in lines:
         server.pacer.send(Priority.ANSWER, line)
     server.clock.run(1000)
     assert [line for _, line in server.handled] == lines
     assert server.most_queued_bytes <= MOST_QUEUED
+
+
+def test_with_echoes_fakelag_loses_no_time_to_pings_and_errors_overtake_at_once() -> None:
+    server = Server(burst=10, seconds=1.0, has_echo=True)
+    for number in range(200):
+        server.pacer.send(Priority.ANSWER, said(number))
+    server.clock.run(25)
+    server.pacer.send(Priority.ERROR, said("on fire"))
+    server.clock.run(3.1)
+    assert b"on fire" in server.texts
+    server.clock.run(192 - 28.1)
+    assert len(server.handled) == 201
+    assert pings(server) == 0
+
+
+def test_lines_that_no_echo_answers_do_not_stop_the_rest() -> None:
+    server = Server(has_echo=True)
+    for number in range(50):
+        server.pacer.send(Priority.ERROR, f"JOIN #c{number}".encode())
+    server.pacer.send(Priority.ANSWER, said("hello"))
+    server.clock.run(0.1)
+    assert server.texts[-1] == b"hello"
+
+
+def test_an_echo_that_the_server_changed_counts_for_the_first_to_its_target() -> None:
+    server = Server()
+    server.pacer.begin(has_echo=True)
+    for target in ("#ops", "alice", "#ops"):
+        server.pacer.send(Priority.ANSWER, said("\x0304red", target))
+    server.pacer.echoed(said("red", "alice"))
+    assert [parcel.lines for parcel in server.pacer.reset()] == [(said("\x0304red"),)]
+
+
+def test_where_echoes_fail_to_come_a_ping_asks() -> None:
+    server = Server()
+    server.pacer.begin(has_echo=True)
+    for number in range(20):
+        server.pacer.send(Priority.ANSWER, said(number))
+    server.clock.run(LULL_ECHO - 1)
+    assert len(server.handled) == 8
+    server.clock.run(30)
+    assert len(server.handled) == 20
+
+
+def test_a_line_that_was_echoed_is_not_given_back() -> None:
+    server = Server()
+    server.pacer.begin(has_echo=True)
+    for number in range(4):
+        server.pacer.send(Priority.ANSWER, b"@+draft/reply=x " + said(number), cargo=number)
+    server.pacer.echoed(said(2))
+    assert [parcel.cargo for parcel in server.pacer.reset()] == [3]
+
+
+def test_the_lines_of_a_batch_stay_together_and_its_last_echo_counts() -> None:
+    server = Server()
+    server.pacer.begin(has_echo=True)
+    for number in range(8):
+        server.pacer.send(Priority.REPORT, said(number))
+    batch = [b"BATCH +1 draft/multiline #x", b"@batch=1 " + said("a", "#x")]
+    batch += [b"@batch=1 " + said("b", "#x"), b"BATCH -1"]
+    server.pacer.send(Priority.ANSWER, *batch, cargo="batch")
+    server.pacer.send(Priority.ERROR, said("error"))
+    for number in range(8):
+        server.pacer.echoed(said(number))
+    assert server.written[8:] == [said("error"), *batch]
+    server.pacer.echoed(said("error"))
+    server.pacer.echoed(said("a", "#x"))
+    assert [parcel.cargo for parcel in server.pacer.reset()] == ["batch"]
+
+
+def test_the_operator_may_set_the_pace() -> None:
+    server = Server()
+    server.pacer.begin(has_echo=False, burst=3, rate=0.5)
+    for number in range(10):
+        server.pacer.send(Priority.ANSWER, said(number))
+    server.clock.run(0.1)
+    assert len(server.handled) == 3
+    server.clock.run(6)
+    assert len(server.handled) == 6
+    server.clock.run(100)
+    assert len(server.handled) == 10
+    assert server.pacer.reset() == []
+
+
+def test_courtesy_waits_until_nothing_else_does() -> None:
+    server = fakelag()
+    assert server.pacer.is_at_ease
+    server.pacer.send(Priority.ANSWER, said(1), cargo="news")
+    assert not server.pacer.is_at_ease
+    server.clock.run(LULL + 1)
+    assert server.pacer.is_at_ease
+    for number in range(20):
+        server.pacer.send(Priority.ANSWER, said(number))
+    server.clock.run(60)
+    assert not server.pacer.is_at_ease, "the server is known to be slow"
 
 
 def test_a_pause_of_the_network_slows_us_for_a_while_only() -> None:
@@ -217,16 +327,26 @@ def test_a_rested_slow_server_gets_ten_lines_at_once() -> None:
     assert len(server.handled) == before + 9
 
 
-def test_a_single_line_leaves_at_once_and_without_a_ping() -> None:
+def test_a_single_line_leaves_at_once_and_after_a_lull_one_ping_asks_for_it() -> None:
     server = Server()
-    for number in range(4):
+    for number in range(3):
         server.pacer.send(Priority.ANSWER, said(number))
         assert server.written[-1] == said(number)
-        server.clock.run(100)
+    server.clock.run(LULL - 0.1)
     assert pings(server) == 0
-    server.pacer.send(Priority.ANSWER, said("the fifth"))
-    assert server.written[-1] == said("the fifth")
+    server.clock.run(100)
     assert pings(server) == 1
+    assert server.pacer.reset() == []
+
+
+def test_an_echo_needs_no_ping() -> None:
+    server = Server(has_echo=True)
+    for number in range(300):
+        server.pacer.send(Priority.ANSWER, said(number))
+    server.clock.run(100)
+    assert len(server.handled) == 300
+    assert pings(server) == 0
+    assert server.pacer.reset() == []
 
 
 def test_what_the_protocol_needs_never_waits() -> None:
@@ -244,7 +364,7 @@ def test_what_the_protocol_needs_makes_no_pings_of_ours() -> None:
         for _ in range(100):
             server.pacer.send(Priority.URGENT, b"PONG :irc.test")
         server.pacer.send(Priority.ANSWER, said(number))
-        server.clock.run(100)
+        server.clock.run(0.1)
     assert pings(server) == 0
 
 
@@ -352,7 +472,15 @@ def test_another_connection_begins_anew_and_learns_what_was_not_sent() -> None:
         server.pacer.send(Priority.ANSWER, said(number))
     server.pacer.send(Priority.ANSWER, said("a"), key="k")
     server.pacer.send(Priority.ERROR, said("first"))
-    assert server.pacer.reset() == [said("first"), said(8), said(9), said("a")]
+    unsaid = server.pacer.reset()
+    assert [parcel.lines for parcel in unsaid[8:]] == [
+        (said("first"),),
+        (said(8),),
+        (said(9),),
+        (said("a"),),
+    ]
+    assert [parcel.lines for parcel in unsaid[:8]] == [(said(number),) for number in range(8)]
+    assert (unsaid[8].priority, unsaid[11].key) == (Priority.ERROR, "k")
     assert server.pacer.waiting == 0
     written = len(server.written)
     server.clock.run(200)
@@ -361,27 +489,28 @@ def test_another_connection_begins_anew_and_learns_what_was_not_sent() -> None:
     assert server.written[-1] == said("b")
 
 
-def test_a_full_queue_drops_the_oldest_of_the_least() -> None:
+def test_what_left_before_a_quit_that_was_answered_has_arrived() -> None:
     server = Server()
+    server.answers_pings = False
+    for number in range(9):
+        server.pacer.send(Priority.ANSWER, said(number))
+    unsaid = server.pacer.reset(has_taken_all=True)
+    assert [parcel.lines for parcel in unsaid] == [(said(8),)]
+
+
+def test_a_full_queue_drops_the_oldest_of_the_least_and_says_which() -> None:
+    server = Server()
+    dropped: list[Parcel] = []
+    server.pacer.on_drop = dropped.append
     for number in range(LIMIT + 20):
         server.pacer.send(Priority.ANSWER, said(number, f"#c{number % 2}"))
         if number == 10:
             server.pacer.send(Priority.PROGRESS, said("progress"))
             server.pacer.send(Priority.ERROR, said("error"))
     assert server.pacer.waiting == LIMIT
-    assert server.pacer.dropped == 14  # eight had left
+    assert len(dropped) == 14  # eight had left
     server.clock.run(60)
     assert b"error" in server.texts
     assert b"progress" not in server.texts
     numbers = {int(text) for text in server.texts if text.isdigit()}
     assert set(range(LIMIT + 20)) - numbers == set(range(8, 21))
-
-
-def test_each_flood_of_drops_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    server = Server()
-    for flood in (1, 2):
-        for number in range(LIMIT + 100):
-            server.pacer.send(Priority.ANSWER, said(number))
-        assert len(caplog.records) == flood
-        server.clock.run(60)
-        assert server.pacer.waiting == 0

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ircops.config import Bot, Network, Secret
 from ircops.errors import Refused
+from ircops.irc.ends import Banned, Throttled, Unavailable
 from ircops.irc.protocol import parse
-from ircops.irc.registration import WANTED, Regain, Registration, Unavailable, alternates
+from ircops.irc.registration import Regain, Registration, alternates
 from ircops.irc.roster import Roster
 
 LOGIN = {"sasl_username": "bot", "sasl_password": Secret("s3cret")}
@@ -23,16 +24,20 @@ class Talk:
 
     def __init__(self, nick="opsbot", is_secret=True, **network):
         self.registration = Registration(Bot(nick=nick), Network(**network), is_secret, now=0.0)
+        self.now = 0.0
         self.started = [line.decode() for line in self.registration.start()]
         self.said = self.started
 
     def hears(self, *lines):
         self.said = [
-            said.decode() for line in lines for said in self.registration.feed(parse(line))
+            said.decode()
+            for line in lines
+            for said in self.registration.feed(parse(line), self.now)
         ]
         return self.said
 
     def after(self, seconds):
+        self.now = seconds
         self.said = [line.decode() for line in self.registration.tick(seconds)]
         return self.said
 
@@ -59,7 +64,7 @@ def test_cap_is_the_first_word_and_the_password_comes_before_the_nick():
 
 def test_only_what_is_offered_and_used_is_asked_for():
     talk = Talk()
-    assert talk.hears(":s CAP * LS :echo-message account-tag sasl=PLAIN batch=x ") == [
+    assert talk.hears(":s CAP * LS :tls account-tag sasl=PLAIN batch=x ") == [
         "CAP REQ :account-tag batch"
     ]
     assert talk.hears(":s CAP * ACK :account-tag batch ") == ["CAP END"]
@@ -72,10 +77,6 @@ def test_capabilities_may_come_in_several_lines_and_be_granted_in_several():
     assert talk.hears(":s CAP * LS :server-time") == ["CAP REQ :account-tag server-time"]
     assert talk.hears(":s CAP opsbot ACK :server-time") == []
     assert talk.hears(":s CAP opsbot ACK account-tag") == ["CAP END"]
-
-
-def test_all_that_is_wanted_fits_one_line():
-    assert len("CAP REQ :" + " ".join({*WANTED, "sasl"})) < 510
 
 
 @pytest.mark.parametrize("nothing", [":s CAP * LS :", ":s CAP * LS", ":s CAP * LS :unknown"])
@@ -99,6 +100,30 @@ def test_what_comes_and_goes_later_is_followed():
     assert talk.registration.caps == {"account-tag"}
     talk.hears(":s CAP opsbot DEL :account-tag")
     assert talk.registration.caps == set()
+
+
+def test_a_refusal_need_not_name_what_it_refuses():
+    talk = Talk()
+    talk.hears(":s CAP * LS :account-tag batch")
+    assert talk.hears(":s CAP * NAK :account-t") == ["CAP REQ account-tag", "CAP REQ batch"]
+    assert talk.hears(":s CAP * NAK :", ":s CAP * NAK") == ["CAP END"]
+    assert talk.hears(":s CAP * NAK :batch") == []
+
+
+def test_requests_go_in_lines_whose_answers_fit(monkeypatch):
+    names = {f"draft/capability-{number}" for number in range(60)}
+    monkeypatch.setattr("ircops.irc.registration.WANTED", names)
+    talk = Talk()
+    talk.hears(":s CAP * LS * :" + " ".join(sorted(names)[:20]))
+    requests = talk.hears(":s CAP * LS :" + " ".join(sorted(names)[20:]))
+    assert len(requests) > 2
+    asked = [line.removeprefix("CAP REQ :") for line in requests]
+    assert sorted(" ".join(asked).split()) == sorted(names)
+    for line in asked[:-1]:
+        assert len(f":{'s' * 63} CAP {'n' * 30} ACK :{line}") <= 510
+        assert talk.hears(f":s CAP * ACK :{line} ") == []
+    assert talk.hears(f":s CAP * ACK :{asked[-1]}") == ["CAP END"]
+    assert talk.registration.caps == names
 
 
 def test_a_server_without_cap_welcomes_us_as_it_is():
@@ -203,11 +228,64 @@ class TestSasl:
         talk = Talk(is_secret=False, sasl_over_plaintext=True, **LOGIN)
         assert talk.hears(":s CAP * LS :sasl", ":s CAP * ACK :sasl")[-1] == "AUTHENTICATE PLAIN"
 
+    def test_services_that_come_back_are_logged_in_to_anew(self):
+        talk = with_password_sent(**LOGIN)
+        talk.hears(":s 903 opsbot :ok", WELCOME, ":s CAP opsbot DEL :sasl")
+        assert talk.hears(":s CAP opsbot NEW :sasl=PLAIN server-time") == [
+            "CAP REQ :sasl server-time"
+        ]
+        assert talk.hears(":s CAP opsbot ACK :sasl") == []
+        assert talk.hears(":s CAP opsbot ACK :server-time") == ["AUTHENTICATE PLAIN"]
+        assert len(talk.hears("AUTHENTICATE +")) == 1
+        assert talk.hears(":s 903 opsbot :ok", ":s CAP opsbot ACK :server-time") == []
+        assert talk.hears(":s CAP opsbot NEW :sasl=PLAIN") == ["CAP REQ sasl"]  # without a DEL
+
+    @pytest.mark.parametrize("end", [":s 904 opsbot :no", ":s 906 opsbot :no", None])
+    def test_services_that_do_not_take_us_back_end_nothing_while_we_are_logged_in(self, end):
+        talk = with_password_sent(**LOGIN)
+        talk.hears(
+            ":s 903 opsbot :ok", WELCOME, ":s CAP opsbot NEW :sasl", ":s CAP opsbot ACK sasl"
+        )
+        assert talk.said[-1] == "AUTHENTICATE PLAIN"
+        talk.hears("AUTHENTICATE +")
+        assert (talk.hears(end) if end else talk.after(10)) == ([] if end else ["AUTHENTICATE *"])
+        assert talk.registration.due == math.inf
+
+    def test_logged_out_by_services_we_log_in_again_or_leave(self):
+        talk = with_password_sent(**LOGIN)
+        talk.hears(":s 903 opsbot :ok", WELCOME)
+        assert talk.hears(":s 901 opsbot o!p@s :logged out") == ["AUTHENTICATE PLAIN"]
+        assert talk.hears(":s 901 opsbot o!p@s :logged out") == []  # once is enough
+        talk.hears("AUTHENTICATE +")
+        with pytest.raises(Unavailable, match="check sasl_password|sasl_username"):
+            talk.hears(":s 904 opsbot :no")  # whether for good, the next connection will tell
+
+    def test_logged_out_without_services_we_are_away_unless_told_otherwise(self):
+        for login in (LOGIN, OPTIONAL):
+            talk = with_password_sent(**login)
+            talk.hears(":s 903 opsbot :ok", WELCOME, ":s CAP opsbot DEL :sasl")
+            if login is LOGIN:
+                with pytest.raises(Unavailable, match="no login"):
+                    talk.hears(":s 901 opsbot o!p@s :logged out")
+            else:
+                assert talk.hears(":s 901 opsbot o!p@s :logged out") == []
+                assert talk.hears(":s CAP opsbot NEW :sasl") == ["CAP REQ sasl"]
+                assert talk.hears(":s CAP opsbot ACK :sasl") == ["AUTHENTICATE PLAIN"]
+
+    def test_a_welcome_in_the_middle_of_the_login_is_not_a_login(self):
+        with pytest.raises(Unavailable, match="without a login"):
+            with_password_sent(**LOGIN).hears(WELCOME)
+        talk = with_password_sent(**OPTIONAL)
+        assert talk.hears(WELCOME, ":s 903 opsbot :ok") == []
+
+    def test_a_mechanism_that_is_not_offered_is_not_tried(self):
+        with pytest.raises(Unavailable, match="SCRAM-SHA-256 at the moment"):
+            Talk(sasl_mechanism="SCRAM-SHA-256", **LOGIN).hears(":s CAP * LS :sasl=PLAIN,EXTERNAL")
+
 
 def test_a_server_that_never_welcomes_us_is_left():
     talk = Talk()
-    assert talk.registration.due == 10
-    assert talk.after(10) == []
+    assert talk.registration.due == 20
     assert talk.after(19.9) == []
     with pytest.raises(Unavailable, match="20 s"):
         talk.after(20)
@@ -250,25 +328,57 @@ def test_alternates_are_new_and_no_longer_than_allowed(nick):
         "ERROR :Closing Link: opsbot (K-Lined)",
         "ERROR :Closing link: (x@y) [G-lined: spam]",
         "ERROR :You are banned",
-        ":s 464 opsbot :Password incorrect",
     ],
 )
-def test_a_ban_and_a_wrong_server_password_are_for_good_and_in_the_servers_words(line):
-    with pytest.raises(Refused, match=r"banned|[KG]-[Ll]ined|incorrect"):
-        Talk().hears(line)
+@pytest.mark.parametrize("before", [[], [WELCOME]])
+def test_a_ban_asks_for_patience_and_is_told_in_the_servers_words(line, before):
+    with pytest.raises(Banned, match=r"banned from|[KG]-[Ll]ined|You are banned") as error:
+        Talk().hears(*before, line)
+    assert error.value.patience == 300
 
 
 @pytest.mark.parametrize(
-    "line", ["ERROR :Closing Link: (throttled)", "ERROR :Too many connections from online", "ERROR"]
+    "line",
+    [
+        "ERROR :Closing Link: [::1] (Throttled: Reconnecting too fast) - Email admin@irc.test",
+        "ERROR :Trying to reconnect too fast.",
+        "ERROR :Too many host connections (local)",
+        ":s 465 x :You are banned: too many connections in too short a duration",
+    ],
+)
+def test_who_came_too_often_waits_longer(line):
+    with pytest.raises(Throttled) as error:
+        Talk().hears(line)
+    assert error.value.patience == 15
+
+
+def test_a_wrong_server_password_is_for_good():
+    with pytest.raises(Refused, match="Password incorrect; set server_password"):
+        Talk().hears(":s 464 opsbot :Password incorrect")
+    assert Talk().hears(WELCOME, ":s 464 opsbot :Password incorrect") == []  # of OPER, say
+
+
+@pytest.mark.parametrize(
+    "line", ["ERROR :Closing Link: (Ping timeout)", "ERROR :Server is shutting down", "ERROR"]
 )
 def test_other_errors_are_worth_another_try(line):
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as error:
         Talk().hears(line)
+    assert error.value.patience == 0
 
 
-def test_a_kill_is_no_ban_whatever_its_reason():
-    with pytest.raises(Unavailable, match="banned idiot"):
-        Talk().hears(WELCOME, "ERROR :Closing Link: opsbot (Killed (oper (banned idiot)))")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Closing Link: opsbot (Killed (oper (banned idiot)))",
+        "KILLed by oper: banned idiot",  # ngIRCd
+        "Closing Link: opsbot[host] (Local kill by oper (banned idiot))",  # UnrealIRCd
+    ],
+)
+def test_a_kill_is_no_ban_whatever_its_reason(words):
+    with pytest.raises(Unavailable, match="banned idiot") as error:
+        Talk().hears(WELCOME, f"ERROR :{words}")
+    assert error.value.patience == 0
 
 
 LINES = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ircops.irc.render import lines, plain
+from ircops.irc.render import JOINER, lines, plain, unpinged
 
 rooms = st.integers(16, 120)
 # what commands print, and what breaks a renderer
@@ -186,3 +186,44 @@ def test_a_long_line_takes_time_in_proportion() -> None:
 def test_plain_removes_both_kinds_of_formatting_and_nothing_else() -> None:
     text = "\x0304,12!load\x0f \x02@web\x02\t" + click.style("x", fg="red") + "\x03"
     assert plain(text) == "!load @web\tx"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bob",
+        "bob: hm",
+        "on call: bob.",
+        "(bob)",
+        "<bob> hi",
+        "@bob",
+        "\x1b[31mbob\x1b[0m",
+        "a,bob, c",
+    ],
+)
+def test_a_nick_that_is_not_to_light_up_is_interrupted(text: str) -> None:
+    changed = unpinged(text, {"bob"}.__contains__)
+    assert "bob" not in changed
+    assert changed.replace(JOINER, "") == text
+    assert unpinged(changed, {"bob"}.__contains__) == changed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/home/bob",
+        "bob.example.org",
+        "bob@host",
+        "bob-laptop",
+        "bobby",
+        "bob/x",
+        "BATCH=bob",
+        "~bob",
+    ],
+)
+def test_paths_hosts_and_other_words_can_be_copied(text: str) -> None:
+    assert unpinged(text, {"bob"}.__contains__) == text
+
+
+def test_each_of_several_nicks_in_a_row_is_interrupted() -> None:
+    assert unpinged("al bob al", lambda nick: True) == f"a{JOINER}l b{JOINER}ob a{JOINER}l"

@@ -70,6 +70,7 @@ def test_logging_in_and_out_counts_at_once():
     [
         ":alice!al@home QUIT",
         ":alice!al@home QUIT :irc.test other.test",  # a netsplit
+        "@batch=b :alice!al@home QUIT :*.net *.split",  # one told in a batch
         ":alice!al@home PART #ops :bye",
         ":op!o@home KICK #ops alice",
         ":op!o@home KICK #OPS ALICE :no",
@@ -219,6 +220,45 @@ class TestNickOf:
 
     def test_a_nick_without_an_account_and_a_host_is_nobody(self):
         assert roster().nick_of(Person("alice")) == ""
+
+
+def test_after_a_netsplit_the_account_is_proven_anew():
+    found = roster(CACHE_CAPS, ALICE, ":alice!al@home QUIT :*.net *.split")
+    tell(found, ":alice!al@home JOIN #ops * :a thief, or services that have not come back yet")
+    assert account(found, "alice") == ""
+    tell(found, ":alice!al@home ACCOUNT alice")
+    assert account(found, "alice") == "alice"
+
+
+def test_a_server_that_shows_a_new_host_by_a_quit_and_a_join_is_followed():
+    found = roster(CACHE_CAPS, ALICE, ":alice!al@home QUIT :Changing host")
+    tell(found, ":alice!al@cloak.example JOIN #ops alice :Alice")
+    assert (found.person("alice").host, account(found, "alice")) == ("cloak.example", "alice")
+
+
+def test_a_new_real_name_or_host_changes_no_right():
+    found = roster(CACHE_CAPS, ALICE, ":alice!al@home SETNAME :root")
+    tell(found, ":alice!al@home CHGHOST root admin.example")
+    person = found.person("alice")
+    assert (person.account, person.user, person.host) == ("alice", "root", "admin.example")
+
+
+def test_what_said_who_is_logged_in_and_is_gone_is_not_believed_any_more():
+    found = roster(CACHE_CAPS, ALICE)
+    tell(found, ":irc.test CAP opsbot DEL :chghost")
+    assert account(found, "alice") == "alice"
+    tell(found, ":irc.test CAP opsbot DEL :account-notify chghost")
+    assert account(found, "alice") == ""
+
+
+def test_without_its_tag_an_account_is_believed_only_if_a_logout_would_be_heard_of():
+    for caps, believed in ((ALL_CAPS, "alice"), (ALL_CAPS - {"account-notify"}, "")):
+        found = roster(caps, ALICE)
+        line = parse("@account=alice :alice!al@home PRIVMSG #ops :!load")
+        assert found.speaker(line).account == "alice"
+        found.caps.discard("account-tag")  # CAP DEL
+        untagged = parse(":alice!al@home PRIVMSG #ops :!load")
+        assert found.speaker(untagged).account == believed
 
 
 nicks = st.sampled_from(["alice", "ALICE", "bob", "carol", "opsbot", "OpsBot", ""])

@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 
 from ircops import config
 from ircops.call import Call, Reply, Sender
-from ircops.irc.outlet import Outlet, Voice
-from ircops.irc.protocol import Line, build
+from ircops.irc import render
+from ircops.irc.busy import Busy
+from ircops.irc.outlet import Outlet
+from ircops.irc.protocol import Line, build, split_mask
 from ircops.irc.roster import WHO_FIELDS, Roster
+from ircops.irc.voice import Voice
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,9 @@ SETTLED = 300.0  # seconds in a channel after which a kick is the first one agai
 
 # RFC 2812 §5.2, and 437, 477, 489, 520 of those who came later: full, invite only, banned, wrong key, account needed …
 _NO_ENTRY = frozenset({"403", "405", "437", "471", "473", "474", "475", "476", "477", "489", "520"})
+
+# A line of ours was not let in: no such nick, no voice, too many targets, colours, a muted person, an account needed …
+_NOT_SAID = frozenset({"401", "404", "407", "408", "412", "415", "477", "482", "531", "716"})
 
 # Servers that stamp whole seconds make a line look up to 1 s older than it is; their clocks, kept by NTP, differ by
 # less. More would let commands through that were said, and run, before the connection was lost.
@@ -53,9 +59,17 @@ class _Wanted:
 class Joins:
     """Gets us into the configured channels, and back in, patiently."""
 
-    def __init__(self, roster: Roster, joins: Iterable[config.Join]) -> None:
-        self._roster = roster
+    def __init__(
+        self,
+        roster: Roster,
+        joins: Iterable[config.Join],
+        trouble: Callable[[str, str], None] = lambda channel, sentence: None,
+    ) -> None:
+        """`trouble(channel, sentence)` hears once of each event; the log, of every line."""
+        self._roster, self._trouble = roster, trouble
         self._wanted = [_Wanted(join) for join in joins]
+        self._muted: set[str] = set()  # where lines of ours were refused since we came, folded
+        self.lost = 0  # lines of ours that the server did not let in
 
     def name(self, channel: str) -> str:
         """`channel` as it is written in the settings; "" if it is not there."""
@@ -65,6 +79,14 @@ class Joins:
     @property
     def names(self) -> list[str]:
         return [wanted.join.name for wanted in self._wanted]
+
+    def shared_with(self, mask: str) -> list[str]:
+        """Those of our channels that whoever has this nick!user@host is in at this moment."""
+        nick, *address = split_mask(mask)
+        person = self._roster.person(nick)
+        if person is None or [person.user, person.host] != address:
+            return []
+        return [name for name in self.names if self._roster.fold(name) in person.channels]
 
     @property
     def due(self) -> float:
@@ -115,13 +137,13 @@ class Joins:
                 wanted = self._find(line.param(1))
                 if wanted and not self._roster.is_joined(wanted.join.name):
                     wanted.due = now
-            case "404":  # ERR_CANNOTSENDTOCHAN: moderated, muted, colours blocked …
-                log.warning("%s did not let a line of ours in: %s", line.param(1), line.params[-1])
+            case numeric if numeric in _NOT_SAID and not self._is_about_a_join(line):
+                self._not_said(line.param(1), "".join(line.params[-1:]))
             case numeric if numeric in _NO_ENTRY:
                 if wanted := self._find(line.param(1)):
-                    seconds = wanted.wait(now, REFUSED)
-                    why, name = line.params[-1], wanted.join.name
-                    log.warning("cannot join %s: %s; next try in %.0f s", name, why, seconds)
+                    is_first, seconds = not wanted.tries, wanted.wait(now, REFUSED)
+                    why = f"cannot join {wanted.join.name}: {line.params[-1]}"
+                    self._say(wanted.join.name, f"{why}; next try in {seconds:.0f} s", is_first)
         return self.tick(now)
 
     def _find(self, channel: str) -> _Wanted | None:
@@ -131,6 +153,7 @@ class Joins:
 
     def _joined(self, channel: str, now: float) -> list[bytes]:
         """Ask who is there, under which account, and how it is set."""
+        self._muted.discard(self._roster.fold(channel))
         if wanted := self._find(channel):
             wanted.due, wanted.since = math.inf, now
         who = (WHO_FIELDS,) if self._roster.isupport.whox else ()
@@ -140,8 +163,26 @@ class Joins:
         if wanted := self._find(channel):
             if now - wanted.since > SETTLED:
                 wanted.tries = 0
-            seconds = wanted.wait(now, KICKED)
-            log.warning("no longer in %s: %s; back in %.0f s", wanted.join.name, why, seconds)
+            is_first, seconds = not wanted.tries, wanted.wait(now, KICKED)
+            name = wanted.join.name
+            self._say(name, f"no longer in {name}: {why}; back in {seconds:.0f} s", is_first)
+
+    def _is_about_a_join(self, line: Line) -> bool:
+        """477 has two meanings."""
+        return line.command in _NO_ENTRY and not self._roster.is_joined(line.param(1))
+
+    def _not_said(self, target: str, why: str) -> None:
+        self.lost += 1
+        sentence = f"{target} did not let a line of ours in: {why}"
+        folded = self._roster.fold(target)
+        is_first = bool(self._find(target)) and folded not in self._muted
+        self._muted.add(folded)
+        self._say(target, f"{sentence} ({self.lost} lost so far)", is_first)
+
+    def _say(self, channel: str, sentence: str, is_first: bool) -> None:
+        log.warning("%s", sentence)
+        if is_first:
+            self._trouble(channel, sentence)
 
 
 class Listener:
@@ -165,6 +206,7 @@ class Listener:
         self._voice, self._handle = voice, handle
         self._since = 0.0  # the server's clock when we came
         self._calls: set[asyncio.Future[object]] = set()
+        self._busy = Busy(voice)
 
     def feed(self, line: Line) -> None:
         """Take a line, after the roster did."""
@@ -174,6 +216,7 @@ class Listener:
                 task = asyncio.ensure_future(self._handle(call))
                 self._calls.add(task)  # the loop itself keeps no hold of it
                 task.add_done_callback(self._ended)
+                self._busy.watch(call, task)
         elif line.command == "001":
             self._since = _timestamp(line)
         elif line.command == "JOIN" and self._roster.is_me(line.nick):
@@ -202,8 +245,13 @@ class Listener:
             evidence=person.evidence,
             in_channel=any(fold(name) in person.channels for name in self._joins.names),
         )
-        reply = Reply(Outlet(self._voice, where, person))
-        return Call(sender, said, reply, where, line.tags.get("msgid", ""))
+        message_id = line.tags.get("msgid", "")
+        reply = Reply(Outlet(self._voice, where, person, message_id))
+        return Call(sender, said, reply, where, message_id)
+
+    def is_command(self, text: str) -> bool:
+        """Said in a channel it would be a call."""
+        return bool(self._said_to_us(text, is_private=False))
 
     def _said_to_us(self, text: str, is_private: bool) -> str:
         """What `text` asks of us: what follows our prefix, or our name and a colon or comma; "" if nothing.
@@ -212,7 +260,7 @@ class Listener:
         answer questions of ours: any word will do.
         """
         prefix, me, fold = self.settings.bot.prefix, self._roster.me, self._roster.fold
-        text = text.rstrip()
+        text = text.replace(render.JOINER, "").rstrip()  # copied out of an answer of ours
         if text.startswith("\x01"):
             return ""
         if text[len(me) : len(me) + 1] in (":", ",") and fold(text[: len(me)]) == fold(me):

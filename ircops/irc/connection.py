@@ -6,13 +6,14 @@ All that we take of the irc library is in here.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import math
 import os
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from irc.client_aio import AioConnection, AioReactor, IrcProtocol
@@ -20,8 +21,8 @@ from irc.connection import AioFactory
 
 from ircops import config
 from ircops.errors import Refused
+from ircops.irc.ends import Unavailable
 from ircops.irc.protocol import Line, LineBuffer, build, parse
-from ircops.irc.registration import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,25 @@ class Wire(AioConnection):  # type: ignore[misc]
     buffer_class = LineBuffer
     protocol: Socket | None = None  # the present one: an old one may still have a word to say
 
+    async def dial(
+        self,
+        address: config.Address,
+        network: config.Network,
+        on_open: Callable[[asyncio.Transport], None],
+        on_line: Callable[[Line], None],
+        on_end: Callable[[Exception], None],
+    ) -> None:
+        """`connect` as the settings of `network` say, in the time they give. Raises OSError and Refused."""
+
+        def opened(transport: asyncio.Transport) -> None:
+            set_user_timeout(transport, network.ping_interval + network.ping_timeout)
+            if network.tls and network.tls_fingerprint:
+                check_pin(transport, network.tls_fingerprint)
+            on_open(transport)
+
+        async with asyncio.timeout(network.connect_timeout):
+            await self.connect(address, opened, on_line, on_end, **options(network, address))
+
     async def connect(
         self,
         address: config.Address,
@@ -83,6 +103,8 @@ class Wire(AioConnection):  # type: ignore[misc]
         self.transport, self.connected = transport, True
         try:
             self._on_open(transport)
+        except Unavailable as error:
+            self.disconnect(error)
         except ValueError as error:  # what the settings want said cannot be said
             self.disconnect(Refused(str(error)))
 
@@ -121,14 +143,43 @@ class Reactor(AioReactor):  # type: ignore[misc]
 def options(network: config.Network, address: config.Address) -> dict[str, Any]:
     """How to connect: both address families raced, TLS verified against our own CA or the system's.
 
-    Raises OSError when `tls_ca_file` cannot be read, ssl.SSLError when it holds no certificate.
+    With `tls_fingerprint` nothing is verified here: `check_pin` must follow. Raises OSError when a file cannot be
+    read, ssl.SSLError when `tls_ca_file` holds no certificate, Refused when `tls_cert_file` is of no use.
     """
     chosen: dict[str, Any] = {}
     if re.search(r"[^\d.:]", address.host):  # of a bare address there is but one to try
         chosen["happy_eyeballs_delay"] = HAPPY_EYEBALLS
     if network.tls:
-        chosen["ssl"] = ssl.create_default_context(cafile=network.tls_ca_file)
+        context = chosen["ssl"] = ssl.create_default_context(cafile=network.tls_ca_file)
+        if network.tls_fingerprint:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if network.tls_cert_file:
+            _show_certificate(context, network)
     return chosen
+
+
+def _show_certificate(context: ssl.SSLContext, network: config.Network) -> None:
+    def no_passphrase() -> str:
+        raise Refused("the key of tls_cert_file has a passphrase; take it off, or use another key")
+
+    try:
+        context.load_cert_chain(network.tls_cert_file, network.tls_key_file, no_passphrase)  # type: ignore[arg-type]
+    except ssl.SSLError:
+        raise Refused(
+            "tls_cert_file and tls_key_file are no certificate and its key, as PEM"
+        ) from None
+
+
+def check_pin(transport: asyncio.Transport, fingerprints: Iterable[str]) -> None:
+    """Raises Unavailable when the server's certificate is none of `fingerprints`."""
+    tls = transport.get_extra_info("ssl_object")
+    certificate = tls.getpeercert(binary_form=True) if tls else b""
+    known = {fingerprint.replace(":", "").lower() for fingerprint in fingerprints}
+    found = [hashlib.new(name, certificate).hexdigest() for name in ("sha256", "sha512")]
+    if not certificate or known.isdisjoint(found):
+        raise Unavailable(
+            f"the certificate is not the one of tls_fingerprint; it has SHA-256 {found[0]}"
+        )
 
 
 def set_user_timeout(transport: asyncio.Transport, seconds: float) -> None:

@@ -7,52 +7,42 @@ import ipaddress
 import logging
 import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 from ircops import config
-from ircops.call import Call
+from ircops.call import Call, Kind, Said
 from ircops.errors import Refused
 from ircops.irc.channels import Joins, Listener
-from ircops.irc.connection import Liveness, Reactor, Wire, options, reason, set_user_timeout
-from ircops.irc.outlet import Outlet, Voice
-from ircops.irc.pacing import Pacer, Priority
+from ircops.irc.connection import Liveness, Reactor, Wire, reason
+from ircops.irc.ends import Backoff, Banned, Unavailable, patience
+from ircops.irc.history import Gaps
+from ircops.irc.multiline import Incoming
+from ircops.irc.outlet import Outlet
+from ircops.irc.pacing import Pacer
 from ircops.irc.protocol import Line, build
-from ircops.irc.registration import Regain, Registration, Unavailable
+from ircops.irc.queue import Priority
+from ircops.irc.registration import Regain, Registration
 from ircops.irc.roster import Roster
+from ircops.irc.scribe import Scribe
+from ircops.irc.sts import Policies, Upgrade, Watch, upgraded
+from ircops.irc.voice import Voice
 
 log = logging.getLogger(__name__)
 
 FAREWELL = 2.0  # seconds for what waits, and the QUIT behind it, to leave when we stop
 GRACE = 2.0  # seconds that something planned may be late before we count as stuck
-ALL_SAID = frozenset(
-    {"376", "422", "PONG"}
-)  # the server has said what it says of itself: end of MOTD, or no MOTD
+# The server has said what it says of itself: end of MOTD, or no MOTD.
+ALL_SAID = frozenset({"376", "422", "PONG"})
 
 SECONDS_LEFT = "\0"  # stands for them in the words of a status
-
-
-class Backoff:
-    """How long to wait before trying again: not at all, then twice as long each time, with jitter."""
-
-    def __init__(self, jitter: Callable[[], float]) -> None:
-        self._jitter = jitter
-        self._tries = 0
-
-    def reset(self) -> None:
-        self._tries = 0
-
-    def next(self, least: float, most: float) -> float:
-        """Seconds. `jitter` (0 to 1) keeps all the bots of a network from coming back at one moment."""
-        self._tries += 1
-        if self._tries == 1:
-            return 0.0
-        return float(min(least * 2 ** min(self._tries - 2, 30), most) * (1 + self._jitter()) / 2)
 
 
 class Network:
     """A [network NAME] of the settings. Built, and used, on the loop.
 
-    `handle` gets the calls; `jitter` gives numbers from 0 to 1.
+    `handle` gets the calls, `write` the transcript, `trouble` the channel and what is wrong there; `jitter` gives
+    numbers from 0 to 1.
     """
 
     def __init__(
@@ -62,20 +52,27 @@ class Network:
         handle: Callable[[Call], Awaitable[object]],
         *,
         jitter: Callable[[], float] = random.random,
+        write: Callable[[Said], None] = lambda said: None,
+        trouble: Callable[[str, str], None] = lambda channel, sentence: None,
     ) -> None:
         self.name, self._settings = name, settings
         loop = self._loop = asyncio.get_running_loop()
         self._wire: Wire = Reactor(loop=loop).server()
+        self._policies = Policies(settings.bot.state / "sts.json", time.time)
         self._roster = Roster()
         self._roster.reset(settings.bot.nick, frozenset())
-        self._pacer = Pacer(self._wire.send_raw, loop.time, loop.call_later)
-        self._joins = Joins(self._roster, settings.networks[name].channels)
-        self._voice = Voice(settings, self._roster, self._pacer, loop.time)
+        self._pacer = Pacer(self._put, loop.time, loop.call_later)
+        self._joins = Joins(self._roster, settings.networks[name].channels, trouble)
+        self._scribe = Scribe(name, self._roster, self._joins, write)
+        self._multiline = Incoming()
+        self._voice = Voice(settings, self._roster, self._pacer, loop.time, loop.call_later)
         self._listener = Listener(name, settings, self._roster, self._joins, self._voice, handle)
+        self._gaps = Gaps(self._roster, self._joins, self._listener.is_command, self._report)
         self._backoff = Backoff(jitter)
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._is_stopping = False
+        self._is_stopping = self._said_goodbye = False
+        self._was_welcome = False  # once, in any connection
         self._ready_at: float | None = None  # in this connection
         self._address = ""
         self._plan(math.inf, "not started")
@@ -99,6 +96,10 @@ class Network:
 
     def is_joined(self, channel: str) -> bool:
         return self._roster.is_joined(channel)
+
+    def shared_with(self, mask: str) -> list[str]:
+        """Our channels that whoever has this nick!user@host is in at this moment."""
+        return self._joins.shared_with(mask)
 
     def outlet(self, channel: str) -> Outlet:
         """Where to say in `channel` what nobody asked for."""
@@ -124,7 +125,9 @@ class Network:
         if self._ready_at is not None:
             goodbye = build("QUIT", " ".join(farewell.split()))
             self._send(Priority.PROGRESS, [goodbye])  # behind all that waits
+            self._said_goodbye = True
             await asyncio.wait([self._ended], timeout=FAREWELL)
+            self._said_goodbye = False
             self._send(Priority.URGENT, [goodbye])
         if self._task is not None:
             self._task.cancel()
@@ -147,42 +150,47 @@ class Network:
         while True:
             network = self._settings.networks[self.name]
             address = network.server[server % len(network.server)]
-            try:
-                await self._serve(address, network)
-            except Refused as error:
-                self._plan(math.inf, f"refused: {error.message}")
-                raise Refused(f"network {self.name}: {error.message}") from None
-            except (OSError, Unavailable) as error:
-                why = reason(error)
+            error = await self._try(*self._policies.enforced(address, network))
+            if isinstance(error, Upgrade):
+                log.info("network %s: %s: %s", self.name, address, error)
+                error = await self._try(*upgraded(address, network, error.port))
+            if isinstance(error, Refused | Banned) and not self._was_welcome:
+                self._plan(math.inf, f"refused: {error}")
+                raise Refused(f"network {self.name}: {error}")
             if self._is_stopping:
                 return
             server += 1
             if self._was_good:
                 server = 0
                 self._backoff.reset()
-            seconds = self._backoff.next(network.reconnect_min, network.reconnect_max)
-            log.warning("network %s: %s: %s; again in %.1f s", self.name, address, why, seconds)
-            self._plan(seconds, f"reconnecting in {SECONDS_LEFT} s: {why}")
-            await asyncio.sleep(seconds)
+            why = reason(error)
+            wait = self._backoff.next(network.reconnect_min, network.reconnect_max, patience(error))
+            log.warning("network %s: %s: %s; again in %.1f s", self.name, address, why, wait)
+            self._plan(wait, f"reconnecting in {SECONDS_LEFT} s: {why}")
+            await asyncio.sleep(wait)
 
-    async def _serve(self, address: config.Address, network: config.Network) -> None:
-        """One connection from its beginning to its end, which is always an exception."""
+    async def _try(self, address: config.Address, network: config.Network) -> Exception:
+        """One connection from its beginning to its end; gives the reason: OSError, Unavailable or Refused."""
+        try:
+            return await self._serve(address, network)
+        except (OSError, Unavailable, Refused) as error:
+            return error
+
+    async def _serve(self, address: config.Address, network: config.Network) -> Exception:
         self._network, self._address, self._was_good = network, str(address), False
+        self._sts = Watch(self._policies, address, network.tls)
         self._ended: asyncio.Future[Exception] = self._loop.create_future()
         self._plan(network.connect_timeout, f"connecting to {address}")
         try:
-            async with asyncio.timeout(network.connect_timeout):
-                on = (self._opened, self._heard, self._lost)
-                await self._wire.connect(address, *on, **options(network, address))
+            await self._wire.dial(address, network, self._opened, self._heard, self._lost)
             await asyncio.wait([self._ended])
         finally:
             self._wire.disconnect(Unavailable("hung up"))
-        raise self._ended.result()
+        return self._ended.result()
 
     def _opened(self, transport: asyncio.Transport) -> None:
         now, network, bot = self._loop.time(), self._network, self._settings.bot
         self._plan(network.connect_timeout, f"registering with {self._address}")
-        set_user_timeout(transport, network.ping_interval + network.ping_timeout)
         peer = transport.get_extra_info("peername")
         is_secret = network.tls or ipaddress.ip_address(peer[0]).is_loopback
         self._registration = Registration(bot, network, is_secret, now)
@@ -200,8 +208,11 @@ class Network:
         if self._ready_at is not None:  # one that ended at once is no reason to hurry back
             self._was_good = self._loop.time() - self._ready_at > self._network.ping_interval
         self._ready_at = None
+        self._sts.end()
         self._joins.end()
-        self._voice.keep(self._pacer.reset())
+        self._gaps.end(reason(why))
+        self._voice.keep(self._pacer.reset(has_taken_all=self._said_goodbye))
+        self._multiline.clear()
         self._roster.reset(self._settings.bot.nick, frozenset())
         self._ended.set_result(why)
 
@@ -218,10 +229,18 @@ class Network:
             return
         if line.command == "PONG":
             self._pacer.pong(line.params[-1] if line.params else "")
+        for whole in self._multiline.feed(line):
+            self._take(whole, now)
+
+    def _take(self, line: Line, now: float) -> None:
+        self._sts.feed(line)
+        self._scribe.feed(line)
         self._roster.feed(line)
-        self._send(Priority.URGENT, self._registration.feed(line))
+        self._send(Priority.URGENT, self._registration.feed(line, now))
+        self._voice.feed(line)
         self._send(Priority.ERROR, self._regain.feed(line, now))
         self._send(Priority.ERROR, self._joins.feed(line, now))
+        self._send(Priority.ERROR, self._gaps.feed(line, now))
         if line.command == "001":
             self._send(Priority.URGENT, [self._liveness.ping(now)])
         elif line.command in ALL_SAID and self._ready_at is None and self._registration.is_welcome:
@@ -233,6 +252,9 @@ class Network:
 
     def _ready(self, now: float) -> None:
         self._ready_at = now
+        self._was_welcome = True
+        has_echo = "echo-message" in self._roster.caps
+        self._pacer.begin(has_echo, self._network.burst, self._network.rate)
         log.info("network %s: connected to %s as %s", self.name, self._address, self._roster.me)
         bot_mode = self._roster.isupport.bot
         if bot_mode:
@@ -243,13 +265,23 @@ class Network:
         for line in lines:
             self._pacer.send(priority, line)
 
+    def _put(self, data: bytes) -> None:
+        self._wire.send_raw(data)
+        for line in data.splitlines():
+            self._scribe.said(line)
+
+    def _report(self, channel: str, text: str) -> None:
+        outlet = self.outlet(channel)
+        outlet.write(Kind.REPORT, text)
+        outlet.finish()
+
     def _plan(self, seconds: float, state: str) -> None:
         self._planned, self._state = self._loop.time() + seconds, state
 
     def _set_timer(self) -> None:
         """See to it that `_tick` comes when the first of the parts is due; it may come too early."""
-        parts = (self._registration, self._liveness, self._regain, self._joins, self._voice)
-        due = min(part.due for part in parts)
+        parts = (self._regain, self._joins, self._gaps, self._voice)
+        due = min(part.due for part in (self._registration, self._liveness, *parts))
         if due < math.inf and (self._timer is None or due < self._timer.when()):
             if self._timer is not None:
                 self._timer.cancel()
@@ -264,6 +296,6 @@ class Network:
         except Unavailable as error:
             self._wire.disconnect(error)
             return
-        for part in (self._regain, self._joins, self._voice):
+        for part in (self._regain, self._joins, self._gaps, self._voice):
             self._send(Priority.ERROR, part.tick(now))
         self._set_timer()

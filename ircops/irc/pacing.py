@@ -1,77 +1,66 @@
-"""The outgoing queue: what matters leaves first, and never faster than the server takes it.
+"""The way out: what matters leaves first, never faster than the server takes it, and until it confirms, it is ours.
 
-The server itself is the clock. After a group of a few lines goes a PING of ours; its PONG says that
-everything before it was handled. The invariant: at most two groups, each of `LINES` lines or 3 KiB,
-are on their way or in the server's input queue. That kills beyond 8 KiB, so nobody is cut for
-flooding; and a server without limits gets lines at the speed of the wire. The PING leaves only when
-a group is full and more waits: a bot that says little hardly sends one, and no line waits for it.
+The server itself is the clock: a few lines are on their way, and more follow as it confirms them. Where it
+has echo-message it says our own lines back, which confirms them. Elsewhere a PING of ours follows each group
+of lines; its PONG confirms all before it. The invariant: two groups at most are unconfirmed, each of `LINES`
+lines or 3 KiB. That kills beyond 8 KiB, so nobody is cut for flooding; and a server without limits gets lines
+at the speed of the wire. One that takes its time is given less at once, so that less is before what is urgent.
 
-A server that takes more than `SLOW` seconds for each line and PING charges for both (InspIRCd's
-fakelag). There the clock alone would cost lines, and keep eight where nothing can overtake them. So
-lines leave at a pace, ten at once and one a second, with a PING for every eight, which keeps the
-invariant. After a while the clock alone is tried again, less and less often where that fails.
+A server that takes more than `SLOW` seconds for each line and PING charges for both (InspIRCd's fakelag,
+without echoes). There lines leave at a pace, ten at once and one a second, with a PING for every eight. After a
+while the clock alone is tried again, ever less often where that fails. An operator may set a pace (`begin`).
 
-All of it runs on the loop, and time is only what `now` and `call_later` say.
+What was written and not confirmed when a connection ends may be lost, so `reset` gives it back with what had
+not left. A PING after a lull keeps that little. It runs on the loop, and time is what `now` and `call_later` say.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
-import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, NamedTuple
 
-log = logging.getLogger(__name__)
+from ircops.irc.bucket import Bucket
+from ircops.irc.queue import LIMIT, Parcel, Priority, Queue
 
-LINES = 4  # of a group, when the PING clock alone sets the speed
+LINES = 4  # of a group, while the server is quick
 LINES_PACED = 8  # of a group, on a server that charges for PINGs as well
+LINES_NARROW = 2  # of a group, while it is not; then one group is on its way, not two
 GROUP_BYTES = 2560  # closes a group too: with the line that reaches it, 3 KiB
 GROUPS = 2  # on their way: one is handled while the other travels
+QUICK = 0.1  # seconds a command; ngIRCd takes 0.16, fakelag 1
+QUICK_COMMANDS = 15  # in a row are no burst that the server lets pass; fakelag's is 10
 SLOW = 0.6  # seconds a command: ngIRCd takes 0.2, 0.4 when they are long; fakelag takes 1
+SLOW_TIMES = 3  # in a row; ngIRCd may pause for two seconds, once
 BURST = 10  # lines such a server takes at once after a rest (fakelag's threshold)
 PACES = (1.0, 2.0)  # seconds a line: fakelag's, and that of RFC 1459 §8.10
 TRIALS = (30.0, 3600.0)  # seconds at a pace before the clock alone is tried: first, at most
+LULL = 2.0  # seconds after the last line until a PING asks whether it arrived
+LULL_ECHO = 10.0  # the same where an echo should have said so; fakelag holds eight lines for 8 s
+UNSURE = 50  # lines unconfirmed that make us ask without a lull
 LOST = 60.0  # seconds until a PONG is given up: two paced groups at two seconds a line take 36
-LIMIT = 5000  # lines that wait
 TOKEN = "ircops-pace-"
 
-_TARGET = re.compile(rb"(?:@[^ ]* +)?(?:PRIVMSG|NOTICE) +([^ ]+)", re.IGNORECASE)
+NOTHING = Parcel(Priority.URGENT, ())
+ECHOED = (b"PRIVMSG ", b"NOTICE ", b"TAGMSG ")
 
 
-class Priority(IntEnum):
-    """What leaves first."""
+class _Flight(NamedTuple):
+    """A parcel on its way, or a PING."""
 
-    URGENT = 0  # the protocol's own: PONG, QUIT, NICK; never waits
-    ERROR = 1
-    QUESTION = 2
-    ANSWER = 3
-    REPORT = 4
-    PROGRESS = 5
-
-
-@dataclass
-class _Waiting:
-    line: bytes
-    place: tuple[Priority, bytes, str]  # priority, target, key
-    number: int
-
-
-class _Ping(NamedTuple):
-    token: str
-    at: float  # by now()
+    at: float  # when it left, by now()
     sent: int  # commands up to and with it, since the connection began
     behind: int  # of them, how many were not confirmed when it left
+    echo: bytes  # what the server will say back last; nothing if it will not; of a PING, its token
+    parcel: Parcel = NOTHING
 
 
 class Pacer:
     """The lines of one connection on their way out.
 
-    `write` gets one line at a time, CRLF included; `now` is a clock in seconds that never goes
-    back; `call_later(seconds, callback)` is the loop's.
+    `write` gets the lines that leave at one moment, each with CRLF; `now` is a clock in seconds that never goes
+    back; `call_later(seconds, callback)` is the loop's. `on_drop` is told of what had no room.
     """
 
     def __init__(
@@ -83,106 +72,182 @@ class Pacer:
         self._write = write
         self._now = now
         self._call_later = call_later
-        self.dropped = 0  # lines, since the start
-        self._numbers = itertools.count()
+        self.on_drop: Callable[[Parcel], None] = lambda parcel: None
+        self._tokens = itertools.count()
         self._clear()
 
     def _clear(self) -> None:
-        self._waiting = 0
-        self._queues: list[dict[bytes, deque[_Waiting]]] = [{} for _ in Priority]
-        self._keyed: dict[tuple[Priority, bytes, str], _Waiting] = {}
-        self._is_dropping = False
+        self._queue = Queue()
+        self._out = bytearray()  # about to be written
         self._sent = self._confirmed = 0  # commands: lines but urgent ones, and PINGs
+        self._flights: deque[_Flight] = deque()  # not confirmed yet
+        self._flying_bytes = 0
+        self._last_at = 0.0  # when the last of them left
         self._group_lines = self._group_bytes = 0  # since the last PING
-        self._pings: deque[_Ping] = deque()  # not answered yet
-        self._pace = 0.0  # seconds a line; 0 = as fast as the PONGs come back
+        self._pings: deque[_Flight] = deque()  # not answered yet
+        self._has_echo = False
+        self._quick = QUICK_COMMANDS  # in a row; a server is taken to be until we know better
+        self._slow_times = 0  # PONGs in a row that were
+        self._pace: Bucket | None = None  # None: as fast as confirmations come
+        self._is_fixed = False  # the operator set it
         self._paced_since = 0.0  # or found too slow again
         self._trial = TRIALS[0]
-        self._allowance = 0.0  # lines that may leave at once, when paced
-        self._allowance_at = 0.0
         self._wake_at: float | None = None
 
     @property
     def waiting(self) -> int:
-        """Lines not sent yet."""
-        return self._waiting
+        """Parcels not sent yet."""
+        return len(self._queue)
 
-    def send(self, priority: Priority, line: bytes, key: str = "") -> None:
-        """Send `line`, given without CRLF, as soon as its turn comes; URGENT at once.
+    @property
+    def is_at_ease(self) -> bool:
+        """Nothing that matters waits or is on its way, and the server is quick: mere courtesy delays nobody."""
+        is_flying = any(flight.parcel.cargo is not None for flight in self._flights)
+        return not self._queue and not is_flying and self._quick > 0 and self._pace is None
 
-        Urgent lines are taken to be few and short: no group counts them. A line that still waits
-        under the same priority, target and `key` is replaced where it stands. Beyond `LIMIT` lines
-        the oldest of the lowest priority is dropped, counted and logged.
+    @property
+    def _is_quick(self) -> bool:
+        return self._quick >= QUICK_COMMANDS
+
+    def begin(self, has_echo: bool, burst: int = 0, rate: float = 1.0) -> None:
+        """Learn what the server does for us (echo-message), and the operator's pace: `rate` a second after `burst` lines."""
+        self._has_echo = has_echo
+        if burst:
+            self._is_fixed = True
+            self._pace = Bucket(1 / rate, burst, burst, self._now())
+
+    def send(self, priority: Priority, *lines: bytes, key: str = "", cargo: object = None) -> None:
+        """Send `lines`, given without CRLF, together, as soon as their turn comes; URGENT at once.
+
+        Urgent lines are taken to be few and short: no group counts them. A parcel that still waits
+        under the same priority, target and `key` is replaced where it stands. Beyond `LIMIT` parcels
+        the oldest of the lowest priority goes to `on_drop`. `cargo` comes back with `reset`.
         Raises ValueError for CR, LF or NUL, which would begin another command (RFC 2812 §2.3.1).
         """
-        if b"\r" in line or b"\n" in line or b"\0" in line:
-            raise ValueError("a line to the server must not hold CR, LF or NUL")
+        for line in lines:
+            if b"\r" in line or b"\n" in line or b"\0" in line:
+                raise ValueError("a line to the server must not hold CR, LF or NUL")
         if priority is Priority.URGENT:
-            self._put(line)
+            for line in lines:
+                self._put(line)
+            self._flush()
             return
-        match = _TARGET.match(line)
-        target = match[1].lower() if match else b""
-        place = (priority, target, key)
-        if key and place in self._keyed:
-            self._keyed[place].line = line
-            return
-        waiting = _Waiting(line, place, next(self._numbers))
-        self._queues[priority].setdefault(target, deque()).append(waiting)
-        self._waiting += 1
-        if key:
-            self._keyed[place] = waiting
-        if self._waiting > LIMIT:
-            self._drop()
+        self._queue.add(Parcel(priority, lines, key, cargo))
+        if len(self._queue) > LIMIT:
+            self.on_drop(self._queue.drop())
         self._pump()
 
     def pong(self, token: str) -> bool:
         """Take the server's PONG; False if the PING was not ours."""
-        position = next((i for i, ping in enumerate(self._pings) if ping.token == token), None)
+        tokens = [ping.echo.decode() for ping in self._pings]
+        position = tokens.index(token) if token in tokens else None
         if position is None:
             return token.startswith(TOKEN)  # it comes too late: given up, or of the last connection
         for _ in range(position + 1):  # an answer answers for what went before it, too
             ping = self._pings.popleft()
-        self._confirmed = ping.sent
         now = self._now()
-        seconds = (now - ping.at) / ping.behind  # of each command the server had to handle first
-        if seconds > SLOW:
-            self._slow_down(now, seconds)
-        elif self._pace and now - self._paced_since > self._trial:
-            self._pace = 0.0
-            self._trial = min(self._trial * 2, TRIALS[1])
+        seconds = self._confirm(ping, now)
+        if not self._has_echo and not self._is_fixed:
+            self._adapt(now, seconds)
         self._pump()
         return True
 
-    def reset(self) -> list[bytes]:
-        """Begin anew, for another connection; give the lines that waited, in order."""
-        unsent = [self._take() for _ in range(self._waiting)]
+    def echoed(self, line: bytes) -> None:
+        """Take what the server says that we said, without tags, as `protocol.build` makes it.
+
+        It handles our lines in order, so all before has arrived or was refused. A line that it changed
+        (colours stripped, say) is known by its target.
+        """
+        words = line.split(b" ", 2)[:2]
+        same = (flight for flight in self._flights if flight.echo == line)
+        single = (flight for flight in self._flights if len(flight.parcel.lines) == 1)
+        alike = (flight for flight in single if flight.echo.split(b" ", 2)[:2] == words)
+        flight = next(same, None) or next(alike, None)
+        if flight is not None:
+            self._confirm(flight, self._now())
+            self._pump()
+
+    def reset(self, has_taken_all: bool = False) -> list[Parcel]:
+        """Begin anew, for another connection; give what was not confirmed and what waited, in order.
+
+        `has_taken_all`: the server answered our QUIT, hence took all that went before.
+        """
+        unsaid = [] if has_taken_all else [flight.parcel for flight in self._flights]
+        unsaid += [self._queue.take() for _ in range(len(self._queue))]
         self._clear()
-        return unsent
+        return unsaid
+
+    def _confirm(self, last: _Flight, now: float) -> float:
+        """The server has handled all up to `last`; gives the seconds that a command took."""
+        seconds = (now - last.at) / last.behind
+        count = max(last.sent - self._confirmed, 0)
+        self._quick = self._quick + count if seconds <= QUICK else 0
+        self._confirmed += count
+        while self._flights and self._flights[0].sent <= last.sent:
+            self._flying_bytes -= self._flights.popleft().parcel.size
+        return seconds
+
+    def _adapt(self, now: float, seconds: float) -> None:
+        """Leave the clock for a pace, change the pace, or try the clock again."""
+        self._slow_times = self._slow_times + 1 if seconds > SLOW else 0
+        if self._slow_times >= SLOW_TIMES or (self._slow_times and self._pace):
+            self._slow_down(now, seconds)
+        elif self._pace and now - self._paced_since > self._trial:
+            self._pace = None
+            self._trial = min(self._trial * 2, TRIALS[1])
 
     def _pump(self) -> None:
         """Send what may leave now, and see to it that somebody comes back for the rest."""
         now = self._now()
         if self._pings and now - self._pings[0].at >= LOST:
+            self._confirm(self._pings[-1], now)
             self._pings.clear()
-            self._confirmed = self._sent
-            self._slow_down(now, self._pace)
+            if not self._has_echo and not self._is_fixed:
+                self._slow_down(now, self._pace.seconds if self._pace else 0)
         if self._pace:
-            gained = (now - self._allowance_at) / self._pace
-            self._allowance = min(self._allowance + gained, BURST)
-            self._allowance_at = now
-        while self._waiting:
-            full = self._group_lines >= (LINES_PACED if self._pace else LINES)
-            if (full or self._group_bytes >= GROUP_BYTES) and len(self._pings) < GROUPS:
+            self._pace.gain(now)
+        while self._queue and self._may_send(now):
+            self._fly(self._queue.take(), now)
+        self._plan(now)
+        self._flush()
+
+    def _may_send(self, now: float) -> bool:
+        may_now = self._pace is None or self._pace.is_open
+        if self._is_fixed:
+            return may_now
+        if self._has_echo:
+            return self._is_echo_window_open(now)
+        lines, groups = (LINES, GROUPS) if self._is_quick else (LINES_NARROW, 1)
+        if self._pace:
+            lines, groups = LINES_PACED, GROUPS
+        is_full = self._group_lines >= lines or self._group_bytes >= GROUP_BYTES
+        if is_full and len(self._pings) < groups:
+            self._ping(now)
+        return len(self._pings) < groups and may_now
+
+    def _is_echo_window_open(self, now: float) -> bool:
+        most = LINES * GROUPS if self._is_quick else LINES_NARROW
+        if self._sent - self._confirmed < most and self._flying_bytes < GROUP_BYTES * GROUPS:
+            return True
+        if not self._pings and not any(flight.echo for flight in self._flights):
+            self._ping(now)  # JOIN and the like: no echo will open it
+        return False
+
+    def _plan(self, now: float) -> None:
+        """Ask about what nobody confirmed, and come back when time alone allows more."""
+        dues = []
+        if self._pings:
+            dues.append(self._pings[0].at + LOST)
+        elif self._flights:
+            due = self._last_at + (LULL_ECHO if self._has_echo else LULL)
+            if now >= due or len(self._flights) >= UNSURE:
                 self._ping(now)
-            if len(self._pings) >= GROUPS:
-                return self._wake(now, self._pings[0].at + LOST)
-            if self._pace and self._allowance < 1:
-                return self._wake(now, now + (1 - self._allowance) * self._pace)
-            line = self._take()
-            self._put(line)
-            self._sent += 1
-            self._group_lines += 1
-            self._group_bytes += len(line) + 2
+                due = now + LOST
+            dues.append(due)
+        if self._queue and self._pace and not self._pace.is_open:
+            dues.append(self._pace.opens_at)
+        if dues:
+            self._wake(now, min(dues))
 
     def _wake(self, now: float, at: float) -> None:
         if self._wake_at is not None and self._wake_at <= at:
@@ -199,41 +264,37 @@ class Pacer:
     def _slow_down(self, now: float, seconds: float) -> None:
         """Go over to a pace, with nothing to spare until the server has handled what it has."""
         self._paced_since = now
-        self._pace = min(max(seconds, PACES[0]), PACES[1])
-        self._allowance = float(self._confirmed - self._sent)
-        self._allowance_at = now
+        seconds = min(max(seconds, PACES[0]), PACES[1])
+        self._pace = Bucket(seconds, BURST, self._confirmed - self._sent, now)
+
+    def _fly(self, parcel: Parcel, now: float) -> None:
+        echo = b""
+        for line in parcel.lines:
+            self._put(line)
+            bare = line.partition(b" ")[2] if line.startswith(b"@") else line
+            echo = bare if bare.startswith(ECHOED) else echo
+        self._sent += len(parcel.lines)
+        self._group_lines += len(parcel.lines)
+        self._group_bytes += parcel.size
+        self._flying_bytes += parcel.size
+        self._last_at = now
+        behind = self._sent - self._confirmed
+        self._flights.append(_Flight(now, self._sent, behind, echo, parcel))
 
     def _ping(self, now: float) -> None:
-        token = f"{TOKEN}{next(self._numbers)}"
-        self._put(b"PING :" + token.encode())
+        token = f"{TOKEN}{next(self._tokens)}".encode()
+        self._put(b"PING :" + token)
         self._sent += 1
-        self._pings.append(_Ping(token, now, self._sent, self._sent - self._confirmed))
+        self._pings.append(_Flight(now, self._sent, self._sent - self._confirmed, token))
         self._group_lines = self._group_bytes = 0
 
     def _put(self, line: bytes) -> None:
-        self._write(line + b"\r\n")
-        self._allowance -= 1
+        self._out += line + b"\r\n"
+        if self._pace:
+            self._pace.spend()
 
-    def _take(self) -> bytes:
-        """Take the next line: of the first priority, of the target whose turn it is."""
-        queue = next(queue for queue in self._queues if queue)
-        return self._pop(queue, next(iter(queue)))
-
-    def _pop(self, queue: dict[bytes, deque[_Waiting]], target: bytes) -> bytes:
-        lines = queue.pop(target)
-        waiting = lines.popleft()
-        if lines:
-            queue[target] = lines  # at the end: the others' turn
-        self._keyed.pop(waiting.place, None)
-        self._waiting -= 1
-        if not self._waiting:
-            self._is_dropping = False
-        return waiting.line
-
-    def _drop(self) -> None:
-        queue = next(queue for queue in reversed(self._queues) if queue)
-        self._pop(queue, min(queue, key=lambda target: queue[target][0].number))
-        self.dropped += 1
-        if not self._is_dropping:
-            log.warning("more than %d lines wait for the server: the oldest are dropped", LIMIT)
-        self._is_dropping = True
+    def _flush(self) -> None:
+        """Lines that leave together come together: ngIRCd takes them at twice the speed then."""
+        if self._out:
+            out, self._out = bytes(self._out), bytearray()
+            self._write(out)

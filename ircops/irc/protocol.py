@@ -163,6 +163,7 @@ _NUMBERS = {
     "USERLEN": 10,
     "HOSTLEN": 63,
     "LINELEN": 512,
+    "CHATHISTORY": 0,
 }  # RFC 2812 where a server is silent
 
 
@@ -200,9 +201,11 @@ class Isupport:
             "",
         )
         self.with_parameter = {"+": lists + always + when_set, "-": lists + always}
-        self.userlen, self.hostlen, self.linelen = map(self._number, _NUMBERS)
+        self.userlen, self.hostlen, self.linelen, limit = map(self._number, _NUMBERS)
+        self.chathistory = limit  # lines of history at once; 0 = as many as one likes
         self.linelen = max(self.linelen, _NUMBERS["LINELEN"])
         self.whox = "WHOX" in self._tokens
+        self.denied_tags = frozenset(found("CLIENTTAGDENY", "").split(","))  # IRCv3 message-tags
         self.bot = found("BOT", "")[:1]  # the user mode that marks us as one (IRCv3 bot-mode)
 
     def _number(self, key: str) -> int:

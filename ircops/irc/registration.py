@@ -1,47 +1,32 @@
-"""From an open socket to the welcome: capabilities, SASL, a nick that is free. Lines in, lines out, no socket.
+"""From an open socket to the welcome: capabilities, the login, a nick that is free. Lines in, lines out, no socket.
 
-Sources: ircv3.net/specs/extensions/{capability-negotiation,sasl-3.2}, RFC 4616 (PLAIN), RFC 2812 §3.1.
+After the welcome it goes on to follow the capabilities, and logs in anew when services are back.
+
+Sources: ircv3.net/specs/extensions/capability-negotiation, RFC 2812 §3.1; `sasl.py` has the login.
 """
 
 from __future__ import annotations
 
-import base64
-import enum
 import itertools
 import logging
 import math
-import re
 from collections.abc import Iterable, Iterator
 
 from ircops import config
 from ircops.errors import Refused
+from ircops.irc.ends import Unavailable, banned, closed
 from ircops.irc.protocol import Line, build
 from ircops.irc.roster import Roster
+from ircops.irc.sasl import Forged, Login
 
 log = logging.getLogger(__name__)
 
 WANTED = {"account-notify", "account-tag", "extended-join", "chghost", "userhost-in-names"}
-WANTED |= {"message-tags", "server-time", "batch"}
-PIECE = 400  # bytes of one AUTHENTICATE (sasl-3.1)
+WANTED |= {"message-tags", "server-time", "batch", "draft/chathistory", "chathistory"}
+WANTED |= {"echo-message", "draft/multiline"}
+REQUEST = 400  # bytes of names in one CAP REQ: the answer repeats them behind more words than ours
 NICK_LEAST = 9  # characters that every server takes (RFC 2812 §1.2.1)
 REGAIN = 30.0  # seconds between two tries for our own nick
-
-# How servers say in ERROR that they will not have us. A ban after the welcome is told once more when we come back.
-_BANNED = re.compile(r"\b(banned|[dgkz]-?:?lined?|akill(ed)?)\b", re.IGNORECASE)
-
-
-class Unavailable(Exception):
-    """The server, or its services, cannot have us now; it is worth trying again."""
-
-
-class Sasl(enum.Enum):
-    """How far the login is."""
-
-    NOT_BEGUN = enum.auto()
-    ASKED = enum.auto()  # for the mechanism
-    SENT = enum.auto()  # name and password
-    SUCCEEDED = enum.auto()
-    GIVEN_UP = enum.auto()
 
 
 class Registration:
@@ -55,17 +40,20 @@ class Registration:
         self, bot: config.Bot, network: config.Network, is_secret: bool, now: float
     ) -> None:
         self._bot, self._network = bot, network
-        self._may_send_password = is_secret or network.sasl_over_plaintext
+        self.login = Login(network, is_secret, self._login_ended)
         self.nick = bot.nick  # the one we asked for last; from the welcome on, the roster knows
         self.caps: set[str] = set()
         self.is_welcome = False
-        self.due = now + network.connect_timeout / 2
         self._ends_at = now + network.connect_timeout
         self._is_negotiating = True
+        self._has_tried = False  # to log in, since it was offered last
         self._offered: dict[str, str] = {}
-        self._asked: set[str] = set()
-        self._sasl = Sasl.NOT_BEGUN
+        self._asked: list[set[str]] = []  # a set for each CAP REQ that is not answered in full
         self._nicks = alternates(bot.nick)
+
+    @property
+    def due(self) -> float:
+        return min(self._ends_at, self.login.due)
 
     def start(self) -> list[bytes]:
         """The first lines, CAP before all else: then the server waits for CAP END before it welcomes us."""
@@ -76,90 +64,100 @@ class Registration:
         return [*lines, build("NICK", self.nick), user]
 
     def tick(self, now: float) -> list[bytes]:
-        """Half of the time is for services to answer; then we go on without them, if we may."""
         if now >= self._ends_at:
             raise Unavailable(f"no welcome within {self._network.connect_timeout:.0f} s")
-        if now >= self.due:
-            self.due = self._ends_at
-            if self._sasl in (Sasl.ASKED, Sasl.SENT):
-                return [build("AUTHENTICATE", "*"), *self._give_up("services do not answer")]
-        return []
+        return self.login.tick(now)
 
-    def feed(self, line: Line) -> list[bytes]:
+    def feed(self, line: Line, now: float) -> list[bytes]:
         match line.command:
             case "CAP":
-                return self._cap(line)
-            case "AUTHENTICATE" if self._sasl is Sasl.ASKED and line.param(0) == "+":
-                self._sasl = Sasl.SENT
-                return self._credentials()
-            case "903" | "907" if self._sasl in (Sasl.ASKED, Sasl.SENT):  # 907: we already are
-                self._sasl = Sasl.SUCCEEDED
-                return self._end_negotiation()
-            case "902" | "904" | "905" | "906" | "908" | "421":
-                return self._no_login(line)
+                return self._cap(line, now)
             case "432" | "433" | "436" | "437" if not self.is_welcome:
                 return self._next_nick(line)
             case "001":
                 return self._welcome(line)
-            case "464":
+            case "464" if not self.is_welcome:
                 raise Refused(
                     f"the server refuses the password: {_words(line)}; set server_password"
                 )
             case "465":
-                raise Refused(f"banned by the server: {_words(line)}; ask its operators")
-            case "ERROR" if not self.is_welcome and _BANNED.search(_words(line)):
-                raise Refused(f"banned by the server: {_words(line)}; ask its operators")
+                raise banned(_words(line))
             case "ERROR":
-                raise Unavailable(f"closed by the server: {_words(line)}")
-        return []
+                raise closed(_words(line))
+        was_logged_in = self.login.is_logged_in
+        lines = self.login.feed(line)
+        if was_logged_in and not self.login.is_logged_in and not self.login.is_under_way:
+            log.warning("services logged us out: %s", _words(line))
+            return [*lines, *self._log_in(now)]
+        return lines
 
     # -- capabilities --
 
-    def _cap(self, line: Line) -> list[bytes]:
+    def _cap(self, line: Line, now: float) -> list[bytes]:
         names = [name for name in " ".join(line.params[2:]).split(" ") if name not in ("", "*")]
         match line.param(1).upper():
             case "LS":
                 self._offered |= dict(_name_and_value(name) for name in names)
                 is_last = line.param(2) != "*"
-                return self._request(self._offered) or self._negotiated() if is_last else []
+                return self._request(self._offered) or self._negotiated(now) if is_last else []
             case "NEW":
-                self._offered |= dict(_name_and_value(name) for name in names)
-                return self._request(_name_and_value(name)[0] for name in names)
+                new = dict(_name_and_value(name) for name in names)
+                self._offered |= new
+                if "sasl" in new:  # services are back, or offer something else
+                    self.caps.discard("sasl")
+                return self._request(new)
             case "DEL":
                 self.caps.difference_update(names)
+                for name in names:
+                    self._offered.pop(name, None)
             case "ACK":
+                if "sasl" in names and "sasl" not in self.caps:
+                    self._has_tried = False
                 self.caps.update(name for name in names if not name.startswith("-"))
                 self.caps.difference_update(name[1:] for name in names if name.startswith("-"))
-                return self._answered(names)
-            case "NAK" if len(names) > 1:  # which of them it was, it does not say
-                return [build("CAP", "REQ", name) for name in names]
+                self._answered({name.lstrip("-") for name in names})
+                return self._negotiated(now)
             case "NAK":
-                return self._answered(names)
+                return self._one_by_one(set(names)) or self._negotiated(now)
         return []
 
     def _request(self, names: Iterable[str]) -> list[bytes]:
-        wanted = WANTED | {"sasl"} if self._is_negotiating and self._offers_plain() else WANTED
+        """Ask for those of `names` that we use, in lines that fit; what is asked for already is not asked again."""
+        wanted = WANTED | {"sasl"} if self._can_log_in() else WANTED
         asked = wanted.intersection(names) - self.caps
-        self._asked |= asked
-        return [build("CAP", "REQ", " ".join(sorted(asked)))] if asked else []
+        lines = [""]
+        for name in sorted(asked.difference(*self._asked)):
+            if len(lines[-1]) + len(name) >= REQUEST:
+                lines.append("")
+            lines[-1] = f"{lines[-1]} {name}".lstrip()
+        self._asked += [set(line.split()) for line in lines if line]
+        return [build("CAP", "REQ", line) for line in lines if line]
 
-    def _answered(self, names: list[str]) -> list[bytes]:
-        self._asked.difference_update(name.lstrip("-") for name in names)
-        return [] if self._asked or not self._is_negotiating else self._negotiated()
+    def _can_log_in(self) -> bool:
+        return self.login.is_wanted and self.login.is_offered(self._offered.get("sasl", ""))
 
-    def _negotiated(self) -> list[bytes]:
-        if self._sasl is not Sasl.NOT_BEGUN:
-            return []  # its end is the end of the negotiation
-        if not self._network.sasl_username:
-            return self._end_negotiation()
-        if "sasl" not in self.caps:
-            return self._give_up("the server offers no login with SASL PLAIN at the moment")
-        if not self._may_send_password:
-            return self._give_up(
-                "sasl would send the password in clear text; set tls = yes", is_for_good=True
-            )
-        self._sasl = Sasl.ASKED
-        return [build("AUTHENTICATE", "PLAIN")]
+    def _answered(self, names: set[str]) -> None:
+        for asked in self._asked:
+            asked -= names
+        self._asked = [asked for asked in self._asked if asked]
+
+    def _one_by_one(self, names: set[str]) -> list[bytes]:
+        """After a NAK: all of a line are refused, and which of them it was, it does not say, nor all names always."""
+        refused = next((asked for asked in self._asked if asked & names), None)
+        if refused is None and self._asked:
+            refused = self._asked[0]
+        if refused is None:
+            return []
+        self._asked.remove(refused)
+        again = sorted(refused) if len(refused) > 1 else []
+        self._asked += [{name} for name in again]
+        return [build("CAP", "REQ", name) for name in again]
+
+    def _negotiated(self, now: float) -> list[bytes]:
+        """Go on when all that was asked for is answered: log in, or end the negotiation."""
+        if self._asked or self.login.is_under_way:
+            return []  # the end of the login is the end of the negotiation
+        return self._end_negotiation() if self._has_tried else self._log_in(now)
 
     def _end_negotiation(self) -> list[bytes]:
         if not self._is_negotiating:
@@ -167,42 +165,32 @@ class Registration:
         self._is_negotiating = False
         return [build("CAP", "END")]
 
-    # -- SASL --
+    # -- login --
 
-    def _offers_plain(self) -> bool:
-        mechanisms = self._offered.get("sasl", "").upper()
-        return bool(self._network.sasl_username) and (
-            not mechanisms or "PLAIN" in mechanisms.split(",")
-        )
+    def _log_in(self, now: float) -> list[bytes]:
+        if not self.login.is_wanted:
+            return self._end_negotiation()
+        self._has_tried = True
+        if "sasl" in self.caps:
+            return self.login.begin(now)
+        how = self._network.sasl_mechanism
+        why = f"the server offers no login with SASL {how} at the moment"
+        return self._login_ended(Unavailable(why))
 
-    def _credentials(self) -> list[bytes]:
-        name, password = self._network.sasl_username, self._network.sasl_password
-        text = base64.b64encode(f"{name}\0{name}\0{password}".encode()).decode()
-        pieces = [text[i : i + PIECE] for i in range(0, len(text), PIECE)]
-        if len(pieces[-1]) == PIECE:
-            pieces.append("+")  # says that this was all
-        return [build("AUTHENTICATE", piece) for piece in pieces]
+    def _login_ended(self, error: Refused | Unavailable | None) -> list[bytes]:
+        """Go on without a login, or not at all if `sasl_required` (fail closed).
 
-    def _no_login(self, line: Line) -> list[bytes]:
-        """902 locked, 904 failed, 905 too long, 906 aborted, 908 other mechanisms, 421 unknown command.
-
-        Only an answer to our name and password is about them; before, it is services that are not there.
+        Once we are in, services that do not take us back end nothing while the server holds us to be logged in; else
+        it is for the next connection to find out whether they refuse us for good.
         """
-        if self._sasl not in (Sasl.ASKED, Sasl.SENT):
+        if error is None:
+            return self._end_negotiation()
+        if self.is_welcome and self.login.is_logged_in:
+            log.warning("still logged in, but not anew: %s", error)
             return []
-        if line.command == "421" and line.param(1).upper() != "AUTHENTICATE":
-            return []
-        why = f"services do not log us in: {_words(line)}"
-        if self._sasl is Sasl.SENT and line.command in ("902", "904", "905"):
-            return self._give_up(f"{why}; check sasl_username and sasl_password", is_for_good=True)
-        return self._give_up(why)
-
-    def _give_up(self, why: str, is_for_good: bool = False) -> list[bytes]:
-        """Go on without a login, or not at all if `sasl_required` (fail closed)."""
-        self._sasl = Sasl.GIVEN_UP
-        if self._network.sasl_required:
-            raise Refused(why) if is_for_good else Unavailable(why)
-        log.warning("going on without a services account: %s", why)
+        if self._network.sasl_required or isinstance(error, Forged):
+            raise Unavailable(str(error)) if self.is_welcome else error
+        log.warning("going on without a services account: %s", error)
         return self._end_negotiation()
 
     # -- nick and welcome --
@@ -218,13 +206,15 @@ class Registration:
         return [build("NICK", nick)]
 
     def _welcome(self, line: Line) -> list[bytes]:
-        self.is_welcome = True
         self._is_negotiating = False
-        self.due = self._ends_at = math.inf
+        self._ends_at = math.inf
         self.nick = line.param(0) or self.nick
-        if self._network.sasl_username and self._sasl not in (Sasl.SUCCEEDED, Sasl.GIVEN_UP):
-            return self._give_up("the server welcomed us without a login")
-        return []
+        lines = []
+        if self.login.is_wanted and (self.login.is_under_way or not self._has_tried):
+            self._has_tried = True
+            lines = self._login_ended(Unavailable("the server welcomed us without a login"))
+        self.is_welcome = True
+        return lines
 
 
 def alternates(nick: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 ROOM_LEAST = 16  # bytes; a server that leaves less is not to be talked to
@@ -75,6 +75,29 @@ _UNSAYABLE: dict[int, str | None] = {
     **dict.fromkeys(map(ord, "\n\v\f\r\x85\u2028\u2029"), " "),  # else words would run together
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),  # bytes that were not UTF-8
 }
+
+
+# Within a nick it keeps clients from taking the nick for a call to its owner. It is invisible and no line breaks at
+# it; U+200B, which others use, is taken out by some clients, and a format code is by most before they look.
+JOINER = "\u2060"
+_NICK = (
+    re.compile(  # as a word by itself: not in a path, a host name or an address, which people copy
+        r"""(^|[\s(\[<{"'`@+,]|\x1b\[[0-9;]*m)
+        ([A-Za-z\[\]\\`_^{|}][-\w\[\]\\`^{|}]+)
+        (?=$|[\s)\]>}"'`,\x1b]|[.:;!?](?:\s|$))""",
+        re.VERBOSE,
+    )
+)
+
+
+def unpinged(text: str, is_nick: Callable[[str], bool]) -> str:
+    """Give `text` with an invisible character in each word that `is_nick`, so that it highlights nobody's client."""
+    return _NICK.sub(
+        lambda found: (
+            found[1] + found[2][0] + JOINER + found[2][1:] if is_nick(found[2]) else found[0]
+        ),
+        text,
+    )
 
 
 def plain(text: str) -> str:

@@ -86,6 +86,8 @@ class Roster:
         person.user, person.host = user, host
         if "account-tag" in self.caps:
             self._log_in(person, line.tags.get("account", ""), "account-tag")
+        elif "account-notify" not in self.caps:
+            self._log_in(person, "", "")  # what an earlier tag said
         return person
 
     def nick_of(self, person: Person) -> str:
@@ -134,6 +136,9 @@ class Roster:
                 self._move(line.nick, line.param(0), line.param(1))
             case "MODE":
                 self._change_modes(line.param(0), line.params[1:])
+            case "CAP" if line.param(1).upper() == "DEL":
+                if "account-notify" in line.params[-1].split(" "):
+                    self._forget_accounts()
             case "001":
                 self.me = line.param(0) or self.me
             case "005":
@@ -209,6 +214,11 @@ class Roster:
 
     def _log_in(self, person: Person, account: str, evidence: str) -> None:
         person.account, person.evidence = account, evidence if account else ""
+
+    def _forget_accounts(self) -> None:
+        """From here on, nobody would tell us of a logout."""
+        for person in self._people.values():
+            self._log_in(person, "", "")
 
     def _names(self, channel: str, names: str) -> None:
         for name in names.split(" "):

@@ -37,6 +37,7 @@ class Ircd:
     tls_address: Address | None = None
     ca: Path | None = None  # of the certificate of `tls_address`
     accounts: dict[str, str] = field(default_factory=dict)  # name -> password
+    services: "Services | None" = None
 
     @contextlib.asynccontextmanager
     async def person(self, nick, password="", oper=False):
@@ -180,6 +181,25 @@ def wait_for(attempt, what):
             time.sleep(0.1)
 
 
+class Services:
+    """Atheme, which a test may stop and start; it keeps the accounts in a file meanwhile."""
+
+    def __init__(self, command, directory):
+        self._command, self._directory = command, directory
+        self._running = contextlib.ExitStack()
+        self._is_running = False
+
+    def start(self):
+        """Begin, unless it has begun; does not wait for the link."""
+        if not self._is_running:
+            self._is_running = True
+            self._running.enter_context(process(self._command, self._directory))
+
+    def stop(self):
+        self._is_running = False
+        self._running.close()
+
+
 @contextlib.contextmanager
 def run_ngircd(directory, penalty=0):
     """An ngIRCd; `penalty=-1` has its flood control."""
@@ -187,7 +207,7 @@ def run_ngircd(directory, penalty=0):
     config = fill("ngircd.conf", directory, port=port, penalty=penalty)
     address = Address("127.0.0.1", port)
     with process([need("ngircd"), "--nodaemon", "--config", str(config)], directory):
-        wait_for(lambda: _visit(address), "ngircd")
+        wait_for(lambda: visit(address), "ngircd")
         yield Ircd(address)
 
 
@@ -202,25 +222,35 @@ def run_inspircd(directory, threshold=1000, commandrate=1_000_000, recvq=40960):
     config = fill("inspircd.conf", directory, dir=directory, **ports, **limits)
     services = fill("atheme.conf", directory, linkport=link_port)
     (directory / "services.db").touch()
-    as_root = ["--runasroot"] if os.geteuid() == 0 else []
+    # absolute, since it goes to /usr, where all that run at a time would meet
+    files = ["-l", str(directory / "atheme.log"), "-p", str(directory / "atheme.pid")]
+    atheme = [need("atheme-services"), "-n", "-c", str(services), *files, "-D", str(directory)]
     ircd = Ircd(
         Address("127.0.0.1", port),
         Address("localhost", tls_port),
         authority.ca,
         {"opsbot": "s3cret", "alice": "alicepw", "bob": "bobpw"},
+        Services(atheme, directory),
     )
-    atheme = [need("atheme-services"), "-n", "-c", str(services), "-D", str(directory)]
-    # whole paths: it leaves this directory, and a second one would find the first one's PID
-    atheme += ["-l", str(directory / "atheme.log"), "-p", str(directory / "atheme.pid")]
-    with process([need("inspircd"), "--nofork", *as_root, "--config", str(config)], directory):
-        wait_for(lambda: _visit(ircd.address), "inspircd")
-        with process(atheme, directory):
+    with process(inspircd_command(config), directory):
+        wait_for(lambda: visit(ircd.address), "inspircd")
+        ircd.services.start()
+        try:
             for account, password in ircd.accounts.items():
                 wait_for(lambda: _register(ircd.address, account, password), "atheme")  # noqa: B023
             yield ircd
+        finally:
+            ircd.services.stop()
 
 
-async def _visit(address):
+def inspircd_command(config):
+    """How to start it in the foreground."""
+    as_root = ["--runasroot"] if os.geteuid() == 0 else []
+    return [need("inspircd"), "--nofork", *as_root, "--config", str(config)]
+
+
+async def visit(address):
+    """Come and go."""
     await (await Person.connect(address, "visitor")).close()
 
 
