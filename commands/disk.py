@@ -20,7 +20,7 @@ DISKS = r"""df -hP | awk '
 @click.pass_context
 def disk(ctx, hosts):
     """How full the filesystems of HOSTS are."""
-    results = run(DISKS, hosts)
+    results = run(DISKS, hosts, fast=True)
     click.echo(results)
     if results.failed:
         ctx.exit(1)

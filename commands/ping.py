@@ -15,7 +15,7 @@ def ping(ctx, hosts):
         networks = ctx.obj.on_loop(ctx.obj.status)
         click.echo(" · ".join(["pong", *(f"{name}: {how}" for name, how in networks.items())]))
         return
-    results = run("true", hosts)
+    results = run("true", hosts, fast=True)
     times = [f"{result.host} {1000 * result.seconds:.0f} ms" for result in results if result.ok]
     if times:
         click.echo(" · ".join(times))

@@ -87,7 +87,7 @@ FINE = DEBIAN.replace("@units\n", "@units\n@rest\n").replace("95% /tmp", "1% /tm
 def check(answers: dict[str, str | Result], now: float = NOW, **thresholds: Any) -> Report:
     """What Health makes of these answers, each 0.5 s after it was asked."""
 
-    def run(command: object, hosts: NodeSet) -> Iterator[Result]:
+    def run(command: object, hosts: NodeSet, fast: bool) -> Iterator[Result]:
         for host in reversed(list(hosts)):  # as they complete: in any order
             answer = answers[host]
             yield answer if isinstance(answer, Result) else Result(host, answer, "", 0, 0.5)
@@ -254,7 +254,7 @@ def _run_probe(shell: list[str], path: str) -> subprocess.CompletedProcess[str]:
 def test_a_check_is_one_command_for_all_hosts() -> None:
     asked: list[object] = []
 
-    def run(command: object, hosts: Any) -> list[Result]:
+    def run(command: object, hosts: Any, fast: bool) -> list[Result]:
         asked.append(command)
         return [Result(host, FINE, "", 0, 0.5) for host in hosts]
 

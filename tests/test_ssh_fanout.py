@@ -18,8 +18,10 @@ from ircops.config import HostLine, Settings, Ssh
 from ircops.errors import OpsError
 from ircops.ssh.fanout import Fanout, Results
 from ircops.ssh.inventory import Inventory
+from ircops.ssh.kill import with_environment
 from ircops.ssh.pool import Pool
-from ircops.ssh.remote import Command, Remote, _News, with_environment
+from ircops.ssh.remote import Command, Remote
+from ircops.ssh.watch import News
 
 
 class Scripted(Remote):
@@ -91,6 +93,25 @@ def test_several_lines_stand_under_their_hosts() -> None:
         str(answered(ok("web1", "a\n\n b\n"), ok("web2", "a\n\n b\n")))
         == "web[1-2]:\n  a\n  \n   b"
     )
+
+
+def test_the_ending_counts_the_killed_and_names_the_rest() -> None:
+    names = [f"web{number}" for number in range(1, 41)]
+    remotes = [Remote(name, Command("true")) for name in names]
+    whole = Results(NodeSet("web[1-40]"), remotes, None)
+    for remote in remotes:
+        remote.ending = "killed"
+        whole._put(Result(remote.host, error="stopped: killed by carol; killed"))
+    assert whole.ending == "killed on 40 hosts"
+    remotes[6].ending = "unreachable, may still run there (pid 12)"
+    assert whole.ending == "killed on 39 hosts, web7 unreachable: may still run"
+    remotes[6].ending = "may still run there (pid 12 13)"
+    remotes[7].ending = "may still run there (pid 99)"
+    remotes[8].ending = "not started"
+    assert whole.ending == ("killed on 37 hosts, web[7-8] may still run there, not started on web9")
+    for remote in remotes:
+        remote.ending = ""
+    assert whole.ending == ""
 
 
 def test_an_answer_and_an_error_that_read_alike_are_not_folded() -> None:
@@ -240,7 +261,7 @@ def test_the_environment_stands_quoted_in_front_of_the_line() -> None:
 
 
 def test_news_of_one_stream_is_not_lost_when_paramiko_has_emptied_the_other() -> None:
-    news = _News()
+    news = News()
     stdout, stderr = BufferedPipe(), BufferedPipe()
     stdout.set_event(news)
     stderr.set_event(news)

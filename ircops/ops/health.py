@@ -226,7 +226,8 @@ class Health:
 
         Blocks until every host has answered or failed: for a worker thread.
         """
-        found = {r.host: self._judge(r, now()) for r in run(["sh", "-c", PROBE], hosts)}
+        results = run(["sh", "-c", PROBE], hosts, fast=True)
+        found = {result.host: self._judge(result, now()) for result in results}
         return Report(hosts, tuple(found[host] for host in hosts if host in found))
 
     def _judge(self, result: Result, ended: float) -> Condition:

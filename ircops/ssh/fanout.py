@@ -19,11 +19,14 @@ from ircops.call import Result, Stop
 from ircops.config import Ssh
 from ircops.errors import OpsError
 from ircops.ssh.inventory import MOST_HOSTS, fold
+from ircops.ssh.kill import TIME as KILL_TIME
+from ircops.ssh.kill import with_environment
 from ircops.ssh.pool import Pool
-from ircops.ssh.remote import Command, Remote, with_environment
+from ircops.ssh.remote import NOT_STARTED, Command, Remote
 
 log = logging.getLogger(__name__)
 
+DOUBT = "may still run there"
 STEPS = 6  # of connect_timeout each: dial, handshake, log in, a session; twice if an old connection was dead
 
 
@@ -76,6 +79,26 @@ class Results:
             if host not in self._by_host and (result := remote.stop(reason)):
                 self._put(result)
 
+    @property
+    def ending(self) -> str:
+        """What became of those that were stopped: `killed on 39 hosts, web7 unreachable: may still run`.
+
+        Waits; "" when all had ended by themselves.
+        """
+        self.wait()
+        told: dict[str, list[str]] = {}
+        for remote in self._remotes.values():
+            if remote.ending:
+                what, _, doubt = remote.ending.partition(", ")
+                what = f"{what}: may still run" if doubt else what.partition(" (")[0]
+                told.setdefault(what, []).append(remote.host)
+        killed, rest = told.pop("killed", []), told.pop(NOT_STARTED, [])
+        return ", ".join(
+            [f"killed on {_hosts(killed)}"] * bool(killed)
+            + [f"{fold(hosts)} {what}" for what, hosts in told.items()]
+            + [f"not started on {_hosts(rest)}"] * bool(rest)
+        )
+
     def __str__(self) -> str:
         """Waits; `web[1-38]: up 3 weeks`, several lines under a header, failures last."""
         self.wait()
@@ -94,6 +117,11 @@ class Results:
                 self._done.append(result)
                 self._news.notify_all()
 
+    def _is_settled(self, seconds: float) -> bool:
+        """Every host has its result, within so long."""
+        with self._news:
+            return self._news.wait_for(lambda: len(self._done) == len(self), max(seconds, 0))
+
     def _wait_for(self, count: int) -> None:
         with self._news:
             left = None if self._deadline is None else self._deadline - time.monotonic()
@@ -101,8 +129,11 @@ class Results:
                 return
         reason = f"not done after {self._seconds:.0f} s in all"
         self.stop(reason)
-        for host in self._remotes:  # its thread is stuck; do not wait for it
-            self._put(Result(host, error=f"stopped: {reason}; it may still run there"))
+        self._is_settled(KILL_TIME)
+        for host, remote in self._remotes.items():  # its thread is stuck; do not wait for it
+            if host not in self._by_host:
+                remote.ending = remote.ending or DOUBT
+                self._put(Result(host, error=f"stopped: {reason}; {DOUBT}"))
 
 
 class Fanout:
@@ -131,17 +162,25 @@ class Fanout:
         timeout: float | None = None,
         environment: Mapping[str, str] | None = None,
         stdin: bytes = b"",
+        fast: bool = False,
     ) -> Results:
         """Start `command` on `hosts` (a NodeSet, names, or text like `@web`) and give the Results to come.
 
         A list is quoted before it meets the remote shell; a string is a shell line that the author wrote.
         `timeout` is seconds for each host from its start there (None: command_timeout; 0: none); the whole
-        run ends, stuck or not, after that and the time to connect for each `fanout` of hosts. Raises
+        run ends, stuck or not, after that and the time to connect for each `fanout` of hosts. What is stopped
+        or overruns its time is killed there, with all its children, and looked for until it is seen gone.
+
+        `fast` is for short lines of POSIX sh that only look and may run twice: a resident shell on each host runs
+        them, where it has one; newlines at the end of their output become one, NUL bytes are dropped. Raises
         OpsError for no hosts or more than MOST_HOSTS, for text that does not resolve, and after `close`.
         """
         timeout = self._ssh.command_timeout if timeout is None else timeout
         line = command if isinstance(command, str) else shlex.join(command)
-        what = Command(with_environment(line, environment or {}), stdin, timeout)
+        with_environment(
+            "", environment or {}
+        )  # a wrong name is the caller's mistake, not the hosts'
+        what = Command(line, stdin, timeout, dict(environment or {}), fast)
         names = self._pool.inventory.resolve(hosts) if isinstance(hosts, str) else hosts
         nodes = NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP)
         if not 0 < len(nodes) <= MOST_HOSTS:
@@ -161,12 +200,15 @@ class Fanout:
         return results
 
     def close(self) -> None:
-        """Stop what runs, and close the connections."""
+        """Stop what runs, wait until it is dead or can no longer be reached, and close the connections."""
         with self._lock:
             self._is_closed = True
             runs = list(self._open)
         for results in runs:
             results.stop("the bot is stopping")
+        deadline = time.monotonic() + KILL_TIME + 1
+        for results in runs:
+            results._is_settled(deadline - time.monotonic())
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
 
@@ -205,6 +247,10 @@ class Fanout:
                     return results, remote
                 self._turns.append(results)
         return None
+
+
+def _hosts(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} hosts"
 
 
 def _paragraph(hosts: str, text: str) -> str:

@@ -7,6 +7,7 @@ import logging
 import math
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -16,8 +17,10 @@ from ircops.errors import OpsError, sentence
 from ircops.ssh.dial import Dialler
 from ircops.ssh.inventory import Host, Inventory
 from ircops.ssh.keys import FAULTS
+from ircops.ssh.shell import Shell
 
 SESSIONS = 10  # commands at once on one connection: what sshd allows by default (MaxSessions)
+SHELLS = 3  # of them resident shells, at most
 
 
 class Pool:
@@ -29,6 +32,7 @@ class Pool:
         self._dialler = Dialler(ssh)
         self._lock = threading.Lock()
         self._connections: dict[Host, Future[_Connection]] = {}  # open, or being opened
+        self.led: weakref.WeakSet[Any] = weakref.WeakSet()  # transports of hosts where Mark.is_led
         self._closing = threading.Event()
         self._tidier: threading.Thread | None = None
         # every failure reaches people as a sentence of ours; paramiko would log its traceback as well
@@ -52,6 +56,55 @@ class Pool:
                 channel.close()
             connection.sessions.release()
             self._leave(connection)
+
+    @contextlib.contextmanager
+    def shell(self, name: str) -> Iterator[Shell | None]:
+        """A resident shell of the host for one command; None where there is none, or all are in use.
+
+        Raises OpsError as `session` does.
+        """
+        connection = self._join(self.inventory.host(name))
+        shell: Shell | None = None
+        try:
+            shell = connection.take_shell(self._ssh.connect_timeout)
+            yield shell
+        finally:
+            if shell is not None:
+                connection.give_back(shell)
+            self._leave(connection)
+
+    @contextlib.contextmanager
+    def aside(self, name: str, patience: float) -> Iterator[Any]:
+        """A Channel beside those that count, to end what runs there; of a connection of its own if need be.
+
+        Raises OpsError when there is no way to have one: of the open connection at the latest after
+        2 x `patience` seconds.
+        """
+        host = self.inventory.host(name)
+        own: _Connection | None = None
+        try:
+            channel = self._beside(host, patience)
+            if channel is None:
+                own = self._connect(host)
+                channel = own.open_session(patience)
+            yield channel
+            with contextlib.suppress(*FAULTS):
+                channel.close()
+        finally:
+            if own is not None:
+                self._end(own)
+
+    def _beside(self, host: Host, patience: float) -> Any:
+        """One more channel of the open connection; None if there is none or it takes no more. Raises OpsError."""
+        for connection in self._opened():
+            if connection.host == host and connection.is_alive:
+                began = time.monotonic()
+                with contextlib.suppress(*FAULTS):
+                    return connection.transport.open_session(timeout=patience)
+                if time.monotonic() - began >= patience:
+                    self._retire(connection)  # its sshd is stuck
+                    raise OpsError("it does not answer")
+        return None
 
     def close(self) -> None:
         """Close every connection, also those in use, and wake who waits for one."""
@@ -167,6 +220,10 @@ class _Connection:
         self.used_at = time.monotonic()
         self.is_retired = False
         self.sessions = threading.BoundedSemaphore(SESSIONS)
+        self._lock = threading.Lock()  # for what follows
+        self._idle: list[Shell] = []
+        self._shells = 0  # idle, in use or being started
+        self._has_no_shell = False  # it was tried
 
     @property
     def is_alive(self) -> bool:
@@ -174,8 +231,12 @@ class _Connection:
 
     def open_session(self, patience: float) -> Any:
         """A channel; its user releases `sessions`. Raises OpsError, at the latest after 2 x `patience` seconds."""
-        if not self.sessions.acquire(timeout=patience):
-            raise OpsError(f"{SESSIONS} commands run there already; try again when one has ended")
+        if not self.sessions.acquire(blocking=False):
+            self._drop_idle_shell()
+            if not self.sessions.acquire(timeout=patience):
+                raise OpsError(
+                    f"{SESSIONS} commands run there already; try again when one has ended"
+                )
         began = time.monotonic()
         try:
             return self.transport.open_session(timeout=patience)
@@ -184,6 +245,46 @@ class _Connection:
             if self.is_alive and time.monotonic() - began < patience:
                 raise OpsError("it refuses one more session (MaxSessions?)") from None
             raise _Lost("connection lost") from None
+
+    def take_shell(self, patience: float) -> Shell | None:
+        """A shell that waits, or a new one, which takes a session; None if there is no more to be had."""
+        with self._lock:
+            while self._idle:
+                shell = self._idle.pop()
+                if shell.is_fit:
+                    return shell
+                self._forget(shell)
+            if self._has_no_shell or self._shells == SHELLS:
+                return None
+            if not self.sessions.acquire(blocking=False):
+                return None
+            self._shells += 1
+        new = Shell.start(self.transport, patience)
+        if new is None:
+            with self._lock:
+                self._has_no_shell = self.is_alive
+                self._shells -= 1
+            self.sessions.release()
+        return new
+
+    def give_back(self, shell: Shell) -> None:
+        """A command is done with it, for better or worse."""
+        with self._lock:
+            if shell.is_fit:
+                self._idle.append(shell)
+            else:
+                self._forget(shell)
+
+    def _drop_idle_shell(self) -> None:
+        """Make room for a session."""
+        with self._lock:
+            if self._idle:
+                self._forget(self._idle.pop())
+
+    def _forget(self, shell: Shell) -> None:
+        shell.close()
+        self._shells -= 1
+        self.sessions.release()
 
 
 class _Lost(OpsError):

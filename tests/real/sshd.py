@@ -116,8 +116,11 @@ class Sshd:
 
 
 @contextlib.contextmanager
-def serve(directory: Path) -> Iterator[Sshd]:
-    """Run a server in `directory` for the length of the block; everything it started ends with it."""
+def serve(directory: Path, **options: object) -> Iterator[Sshd]:
+    """Run a server in `directory` for the length of the block; everything it started ends with it.
+
+    `options` are for sshd_config, and go before ours: the first counts.
+    """
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if program is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
@@ -135,24 +138,26 @@ def serve(directory: Path) -> Iterator[Sshd]:
     shutil.copy(directory / "client.pub", directory / "authorized_keys")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it confines itself
-    server = _start(program, directory)
+    server = _start(program, directory, options)
     try:
         yield server
     finally:
         _end(server)
 
 
-def _start(program: str, directory: Path) -> Sshd:
+def _start(program: str, directory: Path, options: dict[str, object]) -> Sshd:
     log = directory / "sshd.log"
     user = pwd.getpwuid(os.geteuid()).pw_name
     mark = f"IRCOPS_TEST={secrets.token_hex(8)}"
+    everywhere = "ListenAddress" in options  # ours would be in its way
+    given = "".join(f"{name} {value}\n" for name, value in options.items())
     addresses = ["127.0.0.1", *HOSTS.values()]
-    listen = "\n".join(f"ListenAddress {address}" for address in addresses)
+    listen = "\n".join(f"ListenAddress {address}" for address in addresses if not everywhere)
     for _ in range(5):  # somebody may take the port between our look and sshd's
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         (directory / "sshd_config").write_text(
-            CONFIG.format(port=port, listen=listen, at=directory, mark=mark)
+            given + CONFIG.format(port=port, listen=listen, at=directory, mark=mark)
         )
         process = subprocess.Popen([program, "-D", "-f", directory / "sshd_config", "-E", log])
         server = Sshd(directory, port, user, mark, process)
