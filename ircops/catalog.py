@@ -67,9 +67,11 @@ class Catalog:
         try:
             words = tuple(shlex.split(line))
         except ValueError as error:
-            raise click.UsageError(
-                f"{str(error).lower()}: close the quote, or write \\' for a bare one"
-            ) from None
+            words = tuple(line.split())
+            if not any(getattr(link, "takes_text", False) for link in self._walk(words)[-1:]):
+                raise click.UsageError(
+                    f"{str(error).lower()}: close the quote, or write \\' for a bare one"
+                ) from None
         links = self._walk(words)
         if not links:
             word = words[0] if words else ""

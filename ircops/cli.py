@@ -16,20 +16,13 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from ircops import archive
+from ircops.chosen import config_option, find, load
 from ircops.errors import BAD_CONFIG, OpsError
 
 if TYPE_CHECKING:
     from ircops.call import Kind
     from ircops.config import Settings
-    from ircops.record import Record
-
-PLACES = (Path("ircops.ini"), Path("~/.config/ircops/ircops.ini"), Path("/etc/ircops/ircops.ini"))
-config_option = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    envvar="IRCOPS_CONFIG",
-    help="The ircops.ini; without it the first of " + ", ".join(map(str, PLACES)) + ".",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -45,7 +38,7 @@ def run(config: Path | None, verbose: bool) -> None:
     import asyncio
 
     _log_to_stderr(verbose)
-    settings = _load(config)
+    settings = load(config)
     with _stuck_threads_do_not_hold_us():
         sys.exit(asyncio.run(_run(settings)))
 
@@ -65,7 +58,7 @@ async def _run(settings: Settings) -> int:
 @config_option
 def check(config: Path | None) -> None:
     """Find every fault in the settings and the commands, and reach nothing. Exit 0, or 78."""
-    settings = _load(config)
+    settings = load(config)
     from ircops.bot import check as check_all
 
     catalog = check_all(settings)
@@ -86,7 +79,7 @@ def do(config: Path | None, console: Path | None, line: tuple[str, ...]) -> None
     from ircops.console import ask
 
     said = line[0] if len(line) == 1 else shlex.join(line)
-    settings = None if console else _load(config)
+    settings = None if console else load(config)
     path = console or (settings.bot.console if settings else Path())
     code = asyncio.run(ask(path, said, _show, _typed))
     if code is None and settings is None:
@@ -179,65 +172,12 @@ def install_service(config: Path | None, only_print: bool) -> None:
     """Write the systemd unit for this installation and these settings."""
     from ircops import service
 
-    path = _find(config).resolve()
+    path = find(config).resolve()
     click.echo(service.unit(path) if only_print else service.install(path))
 
 
-@main.group()
-def record() -> None:
-    """Read the record of who did what, when, and how it ended."""
-
-
-@record.command()
-@config_option
-@click.option(
-    "--last", type=click.IntRange(1), default=50, show_default=True, help="How many entries."
-)
-@click.option("--user", default="", help="Only of this user.")
-@click.option("--host", default="", help="Only on this host.")
-@click.option("--command", default="", help="Only of this command.")
-def show(config: Path | None, last: int, user: str, host: str, command: str) -> None:
-    """Show the newest entries, oldest first."""
-    with _opened_record(config) as entries:
-        for entry in entries.entries(user=user, host=host, command=command, last=last):
-            click.echo(str(entry))
-
-
-@record.command()
-@config_option
-def verify(config: Path | None) -> None:
-    """Prove that no entry was changed, removed or reordered. Exit 1 if one was."""
-    with _opened_record(config) as entries:
-        faults = entries.verify()
-        for fault in faults:
-            click.echo(fault)
-        if faults:
-            sys.exit(1)
-        number, digest = entries.head
-        click.echo(f"ok: {number} entries, head {digest}")
-
-
-@record.command()
-@config_option
-def export(config: Path | None) -> None:
-    """Write every entry as a line of JSON."""
-    with _opened_record(config) as entries:
-        for line in entries.export():
-            click.echo(line)
-
-
-@contextmanager
-def _opened_record(config: Path | None) -> Iterator[Record]:
-    settings = _load(config)
-    from ircops.record import Record
-    from ircops.store.database import Database
-
-    database = Database(settings.bot.database, settings.bot.state)
-    database.open()
-    try:
-        yield Record(database)
-    finally:
-        database.close()
+main.add_command(archive.record)
+main.add_command(archive.log)
 
 
 @main.command()
@@ -246,21 +186,6 @@ def version() -> None:
     from ircops import __version__
 
     click.echo(f"ircops {__version__}")
-
-
-def _find(config: Path | None) -> Path:
-    if config is not None:
-        return config
-    for place in PLACES:
-        if place.expanduser().is_file():
-            return place.expanduser()
-    return PLACES[0]
-
-
-def _load(config: Path | None) -> Settings:
-    from ircops import ini
-
-    return ini.load(_find(config))
 
 
 def _log_to_stderr(verbose: bool) -> None:

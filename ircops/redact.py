@@ -13,18 +13,31 @@ PATTERNS = (  # what stands before a secret, the secret, what stands after it
     r"(\b(?:authorization:\s*\w+|bearer)\s+)(\S+)()",
     r"(://[^\s/:@]*:)([^\s/@]+)(@)",  # https://user:…@host
 )
+HINTS = (
+    "pass",
+    "secret",
+    "token",
+    "api",
+    "bearer",
+    "authorization",
+    "://",
+)  # one is in all of them
 
 
 def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
     """A function that puts `***` for each of `secrets`, wherever it stands, and for what looks like one."""
     longest_first = sorted(filter(None, secrets), key=len, reverse=True)
     known = "|".join(re.escape(secret) for secret in longest_first)
-    patterns = [re.compile(f"(){known}()()")] if known else []
-    patterns += [re.compile(pattern, re.IGNORECASE) for pattern in PATTERNS]
+    literal = re.compile(known) if known else None
+    patterns = [re.compile(pattern, re.IGNORECASE) for pattern in PATTERNS]
 
     def redact(text: str) -> str:
-        for pattern in patterns:
-            text = pattern.sub(r"\1***\3", text)
+        if literal:
+            text = literal.sub("***", text)
+        folded = text.casefold()
+        if any(hint in folded for hint in HINTS):  # every line said comes by here, and few have one
+            for pattern in patterns:
+                text = pattern.sub(r"\1***\3", text)
         return text
 
     return redact

@@ -137,7 +137,7 @@ def test_a_group_without_its_subcommand_names_them(tmp_path: Path) -> None:
     ("where", "fault"),
     [
         ("no.such:thing", "No module named 'no'"),
-        ("ircops.cli:PLACES", "is a tuple, not a click command"),
+        ("ircops.chosen:PLACES", "is a tuple, not a click command"),
     ],
 )
 def test_a_mount_that_is_no_command_is_a_fault(tmp_path: Path, where: str, fault: str) -> None:

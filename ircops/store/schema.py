@@ -71,6 +71,24 @@ schedules = Table(
     _text("paused_by"),  # "" = not paused
 )
 
+transcript = Table(
+    "transcript",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", TIME, nullable=False),  # the server's time where it says one, else ours
+    Column("network", Text, nullable=False),
+    Column("channel", Text, nullable=False),  # as the settings write it
+    _text("nick"),
+    _text("account"),
+    Column("kind", Text, nullable=False),
+    _text("text"),
+    Column("is_ours", Integer, nullable=False),  # 1: the bot said it
+    Column("message_id", Text),  # NULL: none, for only NULLs may be equal in a unique index
+    Index("transcript_at", "at"),
+    Index("transcript_place", "network", "channel", "at"),
+    Index("transcript_message", "network", "channel", "message_id", unique=True),
+)
+
 
 def stamp(moment: datetime) -> str:
     """The aware `moment` as it is stored."""

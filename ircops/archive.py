@@ -1,0 +1,109 @@
+"""What was kept, read at a shell: `ircops record` and `ircops log`.
+
+Imports what is heavy where it is used, for `ircops --help` shows these too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ircops.chosen import config_option, load
+
+if TYPE_CHECKING:
+    from ircops.record import Record
+    from ircops.store.database import Database
+
+
+@click.group()
+def record() -> None:
+    """Read the record of who did what, when, and how it ended."""
+
+
+@record.command()
+@config_option
+@click.option(
+    "--last", type=click.IntRange(1), default=50, show_default=True, help="How many entries."
+)
+@click.option("--user", default="", help="Only of this user.")
+@click.option("--host", default="", help="Only on this host.")
+@click.option("--command", default="", help="Only of this command.")
+def show(config: Path | None, last: int, user: str, host: str, command: str) -> None:
+    """Show the newest entries, oldest first."""
+    with _opened_record(config) as entries:
+        for entry in entries.entries(user=user, host=host, command=command, last=last):
+            click.echo(str(entry))
+
+
+@record.command()
+@config_option
+def verify(config: Path | None) -> None:
+    """Prove that no entry was changed, removed or reordered. Exit 1 if one was."""
+    with _opened_record(config) as entries:
+        faults = entries.verify()
+        for fault in faults:
+            click.echo(fault)
+        if faults:
+            sys.exit(1)
+        number, digest = entries.head
+        click.echo(f"ok: {number} entries, head {digest}")
+
+
+@record.command()
+@config_option
+def export(config: Path | None) -> None:
+    """Write every entry as a line of JSON."""
+    with _opened_record(config) as entries:
+        for line in entries.export():
+            click.echo(line)
+
+
+@contextmanager
+def _opened_record(config: Path | None) -> Iterator[Record]:
+    from ircops.record import Record
+
+    with _opened_database(config) as database:
+        yield Record(database)
+
+
+@contextmanager
+def _opened_database(config: Path | None) -> Iterator[Database]:
+    settings = load(config)
+    from ircops.store.database import Database
+
+    database = Database(settings.bot.database, settings.bot.state)
+    database.open()
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@click.group()
+def log() -> None:
+    """Read what was said in the channels."""
+
+
+@log.command("export")
+@config_option
+@click.option("--channel", default="", help="Only this one: #ops or network/#ops.")
+@click.option(
+    "--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="Only from then on, UTC."
+)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True
+)
+def export_log(config: Path | None, channel: str, since: datetime | None, form: str) -> None:
+    """Write every line that is kept, oldest first."""
+    with _opened_database(config) as database:
+        from ircops.transcript import Transcript, as_json, as_text
+
+        since = since and since.replace(tzinfo=UTC)
+        for said in Transcript(database).export(channel, since):
+            click.echo(as_json(said) if form == "jsonl" else as_text(said))
