@@ -20,8 +20,16 @@ def tail(ops, number, lines):
         raise click.ClickException(
             f"job {number} was called in private; its output is for {job.user} and operators"
         )
-    if not (job.output and job.output.exists()):
+    if not job.head:
         raise click.ClickException(f"job {number} has put out nothing")
-    with job.output.open(encoding="utf-8", errors="replace") as output:
-        for line in deque(output, maxlen=lines):
-            click.echo(line, nl=False)
+    for line in deque(_output(job), maxlen=lines):
+        click.echo(line)
+
+
+def _output(job):
+    """All its lines: from its file, if it has one by now."""
+    try:
+        with job.output.open(encoding="utf-8", errors="replace") as output:
+            yield from (line.rstrip("\n") for line in output)
+    except FileNotFoundError:
+        yield from job.head.decode(errors="replace").removesuffix("\n").split("\n")

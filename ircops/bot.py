@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ import click
 from ircops import ini, service
 from ircops.access import Access
 from ircops.approval import Approvals
-from ircops.call import Call, Kind, Outlet
+from ircops.call import Call, Kind, Outlet, Sender
 from ircops.catalog import Catalog
 from ircops.config import Secret, Settings
 from ircops.console import Console, own_user
@@ -32,6 +33,7 @@ from ircops.ssh.inventory import Inventory
 from ircops.ssh.pool import Pool
 from ircops.store.database import Database
 from ircops.terminal import installed
+from ircops.transcript import Place, Transcript
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Bot:
         self._catalog = check(settings)
         self.database = Database(settings.bot.database, settings.bot.state)
         self._record = Record(self.database, _secrets(settings))
+        self._transcript = Transcript(self.database, _secrets(settings), settings.bot.transcript)
         self._runner = Runner()
         self._networks: dict[str, Network] = {}
         self._tasks: set[asyncio.Task[object]] = set()
@@ -83,6 +86,7 @@ class Bot:
         await asyncio.to_thread(self.database.open)
         self._open.enter_context(installed())
         await self._record.open()
+        self._transcript.open()
         self._scheduler = Scheduler(
             self.settings.schedules, self._handle, self._outlet, self.database
         )
@@ -108,6 +112,8 @@ class Bot:
             approvals=before.approvals if before else Approvals(),
             jobs=before.jobs if before else Jobs(settings.bot.state / "jobs"),
             record=self._record,
+            transcript=self._transcript,
+            shared_with=self._shared_with,
             schedule=self._scheduler,
             status=lambda: {name: network.status for name, network in self._networks.items()},
             reload=self.reload,
@@ -120,7 +126,13 @@ class Bot:
         await self._record.note("started")
         self._listen_to_signals()
         for name in self.settings.networks:
-            self._networks[name] = Network(name, self.settings, self._handle)
+            self._networks[name] = Network(
+                name,
+                self.settings,
+                self._handle,
+                write=self._transcript.add,
+                trouble=partial(self._trouble, name),
+            )
         running = [asyncio.create_task(network.run()) for network in self._networks.values()]
         await self._scheduler.start()
         service.notify("READY=1")
@@ -148,6 +160,7 @@ class Bot:
         self.parts.jobs.stop_all("the bot is stopping")
         self._runner.close()
         await asyncio.to_thread(self.parts.fanout.close)
+        await self._transcript.close()
         await self._record.close()
         await asyncio.to_thread(self.database.close)
         self._open.close()
@@ -160,6 +173,7 @@ class Bot:
         old, self.settings = self.parts, settings
         self.parts = self.dispatch.parts = self._build(settings, catalog)
         self._record.hide(_secrets(settings))
+        self._transcript.set(_secrets(settings), settings.bot.transcript)
         for name, network in self._networks.items():
             if name in settings.networks:
                 network.reload(settings)
@@ -242,6 +256,19 @@ class Bot:
                 if wanted in ("", known) and _has(self.settings, known, name)
             ]
         return _Everywhere(outlets)
+
+    def _trouble(self, network: str, channel: str, sentence: str) -> None:
+        """Tell the channels for it, but not the one that has it: there it would come late, or not at all."""
+        here = {channel.casefold(), f"{network}/{channel}".casefold()}
+        others = tuple(place for place in self.settings.bot.trouble if place.casefold() not in here)
+        if others:
+            self._outlet(others).write(Kind.REPORT, f"trouble on {network}: {sentence}")
+
+    def _shared_with(self, sender: Sender) -> list[Place]:
+        """The channels of ours that `sender` is in at this moment."""
+        network = self._networks.get(sender.network)
+        shared = network.shared_with(sender.mask) if network else []
+        return [(sender.network, channel) for channel in shared]
 
     def _keep(self, work: Awaitable[object]) -> None:
         """Run `work` beside everything else; a fault in it is logged."""

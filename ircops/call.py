@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 import click
@@ -82,6 +83,7 @@ class Reply:
         self._loop_thread = threading.get_ident()
         self._question: concurrent.futures.Future[str] | None = None
         self.lines = 0
+        self.is_working = False  # a body runs for it; people may be shown that
         self.spoke_at = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -200,6 +202,32 @@ class Call:
     where: str = ""  # the channel; "" = in private, or at the console
     message_id: str = ""  # the server's msgid of the line
     stop: Stop = field(default_factory=Stop)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What was said, or happened, in a channel: one line of the transcript."""
+
+    at: datetime  # aware; the server's time where it says one
+    network: str
+    channel: str  # as the settings write it
+    nick: str
+    kind: str  # message, notice, action, join, part, quit, kick, nick, topic, mode
+    text: str = ""
+    account: str = ""
+    message_id: str = ""  # the server's msgid
+    is_ours: bool = False  # the bot said it
+
+    def __str__(self) -> str:
+        """As people know it from their clients: `<alice> hello`, `* alice joined`."""
+        if self.kind in FORMS:
+            return FORMS[self.kind].format(self.nick, self.text)
+        return (
+            f"* {self.nick} {self.kind}: {self.text}" if self.text else f"* {self.nick} {self.kind}"
+        )
+
+
+FORMS = {"message": "<{}> {}", "notice": "-{}- {}", "action": "* {} {}"}
 
 
 @dataclass(frozen=True)

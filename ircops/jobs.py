@@ -6,10 +6,10 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ircops.call import Call, User
 from ircops.errors import Denied, OpsError
@@ -32,7 +32,9 @@ class Job:
     ended: datetime | None = None
     outcome: str = ""
     hosts: str = ""
-    output: Path | None = None
+    output: Path | None = None  # a file, once there is much
+    head: bytearray = field(default_factory=bytearray)  # the output, as long as there is little
+    runs: list[Any] = field(default_factory=list)  # Results on hosts, while it runs
 
     @property
     def line(self) -> str:
@@ -83,6 +85,7 @@ class Jobs:
     def end(self, job: Job, state: State, outcome: str) -> None:
         """Note how a job ended; the oldest remembered one is forgotten with its output."""
         job.state, job.outcome, job.ended = state, outcome, self._now()
+        job.runs = []  # who still waits for them has the list; their output is not ours to keep
         self._running.pop(job.number, None)
         if len(self._ended) == self._ended.maxlen and (oldest := self._ended[0].output):
             oldest.unlink(missing_ok=True)

@@ -82,14 +82,14 @@ class Open:
         self._started: datetime | None = None
         self._ending: dict[str, Any] = {"outcome": "cut off", "exit_code": FAILED}
 
-    async def start(self) -> None:
-        """Have it on the record that the command is about to run. Raises Unrecorded: then it must not."""
-        self._started = self._record.now()
-        try:
-            await self._record.put(self._row("started", self._started), self, must=True)
-        except Unrecorded:
-            self._started = None
-            raise
+    def start(self) -> None:
+        """Have it on the record that the command is about to run; in the thread that will run it.
+
+        Raises Unrecorded: then it must not.
+        """
+        started = self._record.now()
+        self._record.write(self._row("started", started), self)
+        self._started = started
 
     def failed(self, error: click.ClickException | str) -> None:
         """Note why it was refused or, once started, what went wrong."""
@@ -175,7 +175,7 @@ class Record:
         opened = Open(self, call)
         try:
             with suppress(Unrecorded):
-                await self._writer.put(None, opened, must=True)
+                await self._writer.number(opened)
             yield opened
         finally:
             await self.put(opened.ending(), opened)
@@ -237,8 +237,14 @@ class Record:
         self, row: Mapping[str, Any], call: Open | None = None, must: bool = False
     ) -> None:
         """Append a row without secrets; see `Writer.put`."""
-        clean = {name: self._clean(name, value) for name, value in row.items()}
-        await self._writer.put(clean, call, must)
+        await self._writer.put(self._clean_row(row), call, must)
+
+    def write(self, row: Mapping[str, Any], call: Open) -> None:
+        """Append a row without secrets before this returns; see `Writer.write`."""
+        self._writer.write(self._clean_row(row), call)
+
+    def _clean_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._clean(name, value) for name, value in row.items() if value != ""}
 
     def _clean(self, name: str, value: Any) -> Any:
         """Text that every database can hold (no NUL, no lone surrogate), people's words without secrets."""

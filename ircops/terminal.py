@@ -21,6 +21,7 @@ from typing import BinaryIO, TextIO
 from ircops.call import Call
 from ircops.errors import OpsError
 
+HEAD_LIMIT = 16 * 1024  # bytes of output kept in memory
 SPOOL_LIMIT = 64 * 1024 * 1024  # bytes of output kept per job
 LINE_LIMIT = 64 * 1024  # characters a line may have before it is taken as it is
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-LN-Za-ln-z]")  # CSI sequences other than SGR (colours, `m`)
@@ -29,9 +30,11 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-LN-Za-ln-z]")  # CSI sequences other tha
 class Terminal:
     """One call's terminal. Its worker thread writes; nobody else."""
 
-    def __init__(self, call: Call, spool: Path | None) -> None:
+    def __init__(self, call: Call, spool: Path | None, head: bytearray | None = None) -> None:
+        """`spool` gets the output, all of it, once it is too much for `head`."""
         self._call = call
         self._spool_path = spool
+        self._head = head
         self._spool: BinaryIO | None = None
         self._spooled = 0
         self._open_line = ""
@@ -88,6 +91,11 @@ class Terminal:
         self._digest.update(data)
         if self._spool_path is None or self._spooled > SPOOL_LIMIT:
             return
+        if self._head is not None and self._spool is None:
+            self._head += data
+            if len(self._head) <= HEAD_LIMIT:  # making a file costs more than a quick command
+                return
+            data = bytes(self._head)
         if self._spool is None:
             # unbuffered, for !tail reads while we write; for the owner only
             self._spool = open(self._spool_path, "wb", buffering=0, opener=_private)  # noqa: SIM115

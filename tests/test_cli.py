@@ -8,10 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from ircops.call import Said
+from ircops.store.database import Database
+from ircops.transcript import Transcript
 from tests.people import until_true
 
 IRCOPS = Path(sys.executable).parent / "ircops"
@@ -193,3 +197,24 @@ def test_the_unit_names_this_program_and_these_settings(settings: Path) -> None:
     unit = ircops("install-service", "--print", "--config", str(settings)).stdout
     assert f"--config {settings}" in unit
     assert "Type=notify" in unit
+
+
+def test_the_transcript_is_exported_as_text_or_json(tmp_path: Path) -> None:
+    (tmp_path / "ircops.ini").write_text(GOOD.format(tmp_path))
+    database = Database("", tmp_path / "state")
+    database.open()
+    kept = Transcript(database)
+    for day in (20, 21):
+        said = Said(
+            datetime(2026, 11, day, 9, tzinfo=UTC), "test", "#ops", "alice", "message", "hi"
+        )
+        kept._write([said])
+    database.close()
+    text = ircops("log", "export", "--channel", "#ops", directory=tmp_path).stdout
+    assert text.splitlines()[0] == "2026-11-20 09:00:00Z test #ops <alice> hi"
+    lines = ircops(
+        *"log export --since 2026-11-21 --format jsonl".split(), directory=tmp_path
+    ).stdout
+    (line,) = map(json.loads, lines.splitlines())
+    assert line["at"] == "2026-11-21T09:00:00.000000Z" and line["text"] == "hi"
+    assert ircops("log", "export", "--channel", "#dev", directory=tmp_path).stdout == ""

@@ -169,7 +169,7 @@ def test_a_job_is_listed_followed_and_killed(tmp_path: Path) -> None:
         assert re.fullmatch(rf"#{job.number} carol run web1 sleep 600: running for \d s", said.text)
         assert "needs role operator" in (await bench.say(f"kill {job.number}", "dave")).text
         said = await bench.say(f"kill {job.number}", "bob")
-        assert said.lines == [f"job {job.number} (run web1 sleep 600) was told to stop"]
+        assert said.lines == [f"job {job.number} (run web1 sleep 600): killed on web1"]
         assert (await slow.end()).code == FAILED
         assert "carol run web1 sleep 600: killed by bob" in (await bench.say("jobs")).text
 

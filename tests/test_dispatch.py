@@ -242,9 +242,10 @@ def test_slow_jobs_delay_nobody(tmp_path: Path) -> None:
 
     async def scene(bench: Bench) -> None:
         slow = [bench.begin("slow") for _ in range(5)]
-        await until(lambda: all(job.state == "running" for job in bench.bot.parts.jobs.running))
+        jobs = bench.bot.parts.jobs
+        await until(lambda: [job.state for job in jobs.running] == ["running"] * 5)
         assert (await bench.say("coffee", "bob")).code == OK
-        assert len(bench.bot.parts.jobs.running) == 5
+        assert len(jobs.running) == 5
         for asked in slow:
             asked.call.stop.ask("enough")
         assert {(await asked.end()).text for asked in slow} == {"enough"}

@@ -13,7 +13,8 @@ import pytest
 from ircops.call import Kind
 from ircops.errors import Stopped
 from ircops.jobs import Job, Jobs
-from ircops.runner import Outcome, Runner
+from ircops.policy import Policy
+from ircops.runner import Outcome, Prepared, Runner
 from ircops.terminal import installed
 from tests.people import ALICE, Heard, call, until
 
@@ -32,7 +33,8 @@ def ran(
         context = click.Context(click.Command("x", callback=body))
         try:
             with installed():
-                task = asyncio.create_task(worker.run(context, job, timeout, False))
+                prepared = Prepared(context, Policy(timeout=timeout), True)
+                task = asyncio.create_task(worker.run(prepared, job, False, lambda: None))
                 if (awaited := watch(job, heard)) is not None:
                     await awaited  # type: ignore[misc]
                 return await task, heard
@@ -76,6 +78,28 @@ def test_a_deaf_body_is_left_and_can_say_nothing_more(tmp_path: Path) -> None:
     assert tried.wait(10)
 
 
+def test_a_call_that_was_stopped_while_its_words_were_parsed_does_not_begin(tmp_path: Path) -> None:
+    enough, began = threading.Event(), []
+
+    def parse() -> Prepared:
+        enough.wait(30)
+        context = click.Context(click.Command("x", callback=lambda: began.append("body")))
+        return Prepared(context, Policy(), True)
+
+    async def scene() -> None:
+        worker, made = Runner(patience=0.01), call("x")[0]
+        job = Jobs(tmp_path).begin(1, ALICE, made, "x")
+        task = asyncio.create_task(worker.prepare(job, parse, lambda: began.append("record")))
+        made.stop.ask("killed by bob")
+        with pytest.raises(Stopped, match="killed by bob; its thread has not ended yet"):
+            await task
+        enough.set()
+        worker._desk.shutdown(wait=True)
+
+    asyncio.run(scene())
+    assert began == []
+
+
 def test_an_abort_is_a_stop(tmp_path: Path) -> None:
     def body() -> None:
         raise click.Abort
@@ -101,7 +125,8 @@ def test_a_group_runs_before_its_subcommand_and_closes_after_it(tmp_path: Path) 
         worker = Runner()
         job = Jobs(tmp_path).begin(1, ALICE, call("x")[0], "outer inner")
         parent = outer.make_context("outer", ["inner"])
-        await worker.run(inner.make_context("inner", [], parent=parent), job, 0, False)
+        context = inner.make_context("inner", [], parent=parent)
+        await worker.run(Prepared(context, Policy(), True), job, False, lambda: None)
         worker.close()
 
     asyncio.run(scene())

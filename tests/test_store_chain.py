@@ -22,7 +22,7 @@ def database(tmp_path: Path):
 
 def fill(database: Database, count: int = 6) -> None:
     row = {"at": "2026-11-22T09:00:00.000000Z", "event": "note"}
-    with database.write() as connection:
+    with database.append() as connection:
         chain.append(connection, [row | {"line": f"line {n}"} for n in range(1, count + 1)])
     assert faults(database) == []
 

@@ -114,7 +114,7 @@ def test_a_row_of_the_record_can_be_neither_changed_nor_deleted(database, change
 def test_a_database_of_a_newer_ircops_is_refused(database):
     with database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert "has schema 9999 of a newer ircops, this one knows 0001; install" in refusal(
+    assert "has schema 9999 of a newer ircops, this one knows 0002; install" in refusal(
         Database(database.path)
     )
 

@@ -13,7 +13,7 @@ import pytest
 
 from ircops.call import Kind
 from ircops.errors import OpsError, Stopped
-from ircops.terminal import Terminal, attached, installed
+from ircops.terminal import HEAD_LIMIT, Terminal, attached, installed
 from tests.people import Heard, call, until
 
 
@@ -92,6 +92,19 @@ def test_a_progress_bar_is_progress_not_answers() -> None:
 def test_output_is_kept_for_tail(tmp_path: Path) -> None:
     ran(lambda: click.echo("kept"), spool=tmp_path / "1.out")
     assert (tmp_path / "1.out").read_text() == "kept\n"
+
+
+def test_little_output_needs_no_file_and_much_is_all_in_it(tmp_path: Path) -> None:
+    async def scene() -> None:
+        head, path = bytearray(), tmp_path / "1.out"
+        terminal = Terminal(call("x")[0], path, head)
+        terminal.write("first\n")
+        assert (bytes(head), path.exists()) == (b"first\n", False)
+        terminal.write("x" * HEAD_LIMIT + "\nlast\n")
+        terminal.close()
+        assert path.read_text() == f"first\n{'x' * HEAD_LIMIT}\nlast\n"
+
+    asyncio.run(scene())
 
 
 def test_a_stopped_call_cannot_go_on_printing() -> None:

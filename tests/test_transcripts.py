@@ -23,6 +23,7 @@ from ircops import ini
 from ircops.bot import Bot
 from ircops.demo.ssh_hosts import DemoHost, new_key
 from ircops.irc.protocol import parse
+from ircops.irc.render import JOINER
 from tests.scripted_ircd import Connection, ScriptedIrcd
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"))
@@ -174,7 +175,7 @@ async def hear(server: Connection, expected: list[tuple[int, str]]) -> list[str]
         assert raw is not None, f"line {expected[0][0]}: the bot hung up"
         line = parse(raw)
         assert line is not None
-        text = re.sub(r"\x03\d\d|[\x02\x0f\x1d\x1f]", "", line.param(1))
+        text = re.sub(rf"\x03\d\d|[\x02\x0f\x1d\x1f{JOINER}]", "", line.param(1))
         text = f"{'<ops>' if line.command == 'PRIVMSG' else '-ops-'} {text}"
         match = next((one for one in expected if like(one[1], text)), None)
         assert match, f"line {expected[0][0]}: expected {expected[0][1]!r}, heard {text!r}"

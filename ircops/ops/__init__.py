@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.access import Access
     from ircops.approval import Approvals
-    from ircops.call import Call, User
+    from ircops.call import Call, Sender, User
     from ircops.catalog import Catalog
     from ircops.config import Settings
     from ircops.jobs import Job, Jobs
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.schedule import Scheduler
     from ircops.ssh.fanout import Fanout, Results
     from ircops.ssh.inventory import Inventory
+    from ircops.transcript import Place, Transcript
 
 T = TypeVar("T")
 
@@ -38,6 +39,8 @@ class Parts:
     approvals: Approvals
     jobs: Jobs
     record: Record
+    transcript: Transcript
+    shared_with: Callable[[Sender], list[Place]]  # the channels they are in with us, now
     schedule: Scheduler
     status: Callable[[], Mapping[str, str]]  # network -> how it is: `connected, lag 12 ms`
     reload: Callable[[], Awaitable[str]]  # read ini and commands again
@@ -70,6 +73,8 @@ class Ops:
     def run(self, command: str | list[str], hosts: Any, **options: Any) -> Results:
         """Run `command` on `hosts` with this call's stop and environment; see `Fanout.run`."""
         environment = {"IRCOPS_USER": self.user.name, "IRCOPS_JOB": str(self.job.number)}
-        return self.parts.fanout.run(
+        results = self.parts.fanout.run(
             command, hosts, stop=self.call.stop, environment=environment, **options
         )
+        self.job.runs.append(results)
+        return results

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,28 +20,27 @@ if TYPE_CHECKING:
 
 BLANK: dict[str, Any] = {column.name: "" if column.server_default else None for column in record.c}
 
+_NEWEST = "SELECT seq, hash FROM record ORDER BY seq DESC LIMIT 1"
+_INSERT = f"""INSERT INTO record ({", ".join(f'"{name}"' for name in BLANK)})
+    VALUES ({", ".join(f":{name}" for name in BLANK)})"""
 
-def append(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+
+def append(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any]]) -> None:
     """Number, chain and insert; in a transaction that writes alone, for others append to the same chain."""
-    seq, previous = head(connection)
+    seq, previous = connection.execute(_NEWEST).fetchone() or (0, "")
     links = []
     for row in rows:
         seq += 1
         link = BLANK | dict(row) | {"seq": seq, "previous": previous}
         link["hash"] = previous = hash_of(link)
         links.append(link)
-    if links:
-        connection.execute(record.insert(), links)
+    connection.executemany(_INSERT, links)
 
 
 def head(connection: Connection) -> tuple[int, str]:
     """Number and hash of the newest row; 0 and "" of an empty chain."""
-    row = (
-        connection.execute(record.select().order_by(record.c.seq.desc()).limit(1))
-        .mappings()
-        .first()
-    )
-    return (row["seq"], row["hash"]) if row else (0, "")
+    row = connection.exec_driver_sql(_NEWEST).first()
+    return (row[0], row[1]) if row else (0, "")
 
 
 def rows(connection: Connection) -> Iterator[Mapping[str, Any]]:

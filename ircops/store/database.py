@@ -51,6 +51,7 @@ class Database:
             )
         self.path = (state / Path(name).expanduser()).expanduser()
         self._busy = busy
+        self._appends: sqlite3.Connection | None = None
 
     def open(self) -> None:
         """Make or check the file and bring its schema up to date. Raises OpsError in a sentence."""
@@ -72,6 +73,9 @@ class Database:
             raise
 
     def close(self) -> None:
+        if self._appends is not None:
+            self._appends.close()
+            self._appends = None
         self.engine.dispose()
 
     @contextmanager
@@ -89,6 +93,26 @@ class Database:
         """
         with self._in_a_sentence(), self._alone.begin() as connection:
             yield connection
+
+    @contextmanager
+    def append(self) -> Iterator[sqlite3.Connection]:
+        """Like `write`, on a connection of the driver itself that is kept: every call waits for the record.
+
+        For one thread at a time.
+        """
+        with self._in_a_sentence():
+            if self._appends is None:
+                made = sqlite3.connect(self.path, timeout=self._busy, check_same_thread=False)
+                _configure(made)
+                self._appends = made
+            self._appends.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._appends
+                self._appends.execute("COMMIT")
+            except BaseException:
+                if self._appends.in_transaction:  # some faults have rolled it back already
+                    self._appends.execute("ROLLBACK")
+                raise
 
     def _make_file(self) -> None:
         """The file holds what everybody did, so only its owner may read it; SQLite's side files follow."""
@@ -137,12 +161,12 @@ class Database:
             raise OpsError(
                 f"the database {self.path} is busy with other reads; try again"
             ) from error
-        except faults.DBAPIError as error:
-            name = getattr(
-                error.orig, "sqlite_errorname", ""
-            )  # SQLITE_IOERR_FSYNC: the kind is in the second word
+        except (faults.DBAPIError, sqlite3.Error) as error:
+            cause = getattr(error, "orig", error)
+            name = getattr(cause, "sqlite_errorname", "")
+            # SQLITE_IOERR_FSYNC: the kind is in the second word
             remedy = REMEDIES.get("_".join(name.split("_")[:2]), "see the bot's log")
-            raise OpsError(f"the database {self.path} fails: {error.orig}; {remedy}") from error
+            raise OpsError(f"the database {self.path} fails: {cause}; {remedy}") from error
 
 
 @contextmanager
@@ -156,7 +180,7 @@ def _alone_in(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _configure(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+def _configure(connection: sqlite3.Connection, entry: ConnectionPoolEntry | None = None) -> None:
     """Set what a connection must be told each time it is made."""
     connection.isolation_level = (
         None  # transactions begin where `_begin` says, not where the driver guesses

@@ -1,30 +1,34 @@
-"""Rows for the record: queued on the loop, written by one thread, what waits together in one transaction."""
+"""Rows for the record: whoever comes first writes all that waits, in one transaction; the others find it done.
+
+A row that must be there before a command runs is written at once, by the command's own thread. One that only
+has to get there lingers, for the next of the others to take it along, and is written a moment later if none comes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+import threading
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ircops.errors import OpsError, Unrecorded
 from ircops.store import chain
 from ircops.store.database import Database
-from ircops.store.schema import counters
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 log = logging.getLogger(__name__)
 
 RETRY = 5.0  # seconds until what could not be written is tried again
+LINGER = 0.01  # seconds that a row nobody waits for may wait for company
+BLOCK = 64  # numbers for calls taken at a time; a bot that is killed leaves its rest unused
 
 
 class Numbered(Protocol):
-    """A call, which gets its number with the first thing it puts here."""
+    """A call, which has its number before the first thing it puts here."""
 
     number: int  # 0 = none yet
 
@@ -43,8 +47,11 @@ class Writer:
     def __init__(self, database: Database, retry: float = RETRY) -> None:
         self._database = database
         self._retry = retry
-        self._retrying = False
+        self._later: asyncio.TimerHandle | None = None
         self._waiting: deque[_Append] = deque()
+        self._numbers: deque[int] = deque()  # taken, for calls to come
+        self._asking = asyncio.Lock()
+        self._writing = threading.Lock()
         self._thread: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
@@ -56,41 +63,68 @@ class Writer:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.submit(self._flush)
+            thread.submit(self._give_back)
             await asyncio.to_thread(thread.shutdown)
         while self._waiting:
             _log_lost(self._waiting.popleft())
 
+    async def number(self, call: Numbered) -> None:
+        """Give `call` the next number, in the order they ask. Raises Unrecorded where none is to be had."""
+        async with self._asking:
+            while not self._numbers:
+                await self._put(_Append(None, None, must=True))
+            call.number = self._numbers.popleft()
+
     async def put(
-        self, row: Mapping[str, Any] | None, call: Numbered | None = None, must: bool = False
+        self, row: Mapping[str, Any], call: Numbered | None = None, must: bool = False
     ) -> None:
-        """Append a row, or with None only give the call its number; returns when that is durable.
+        """Append a row; returns when that is durable.
 
         A row that need not be written now is kept until it can be, and this returns after the first try.
         Raises Unrecorded for one that must. A task cancelled meanwhile does not take its row back.
         """
-        append = _Append(row, call, must)
+        await self._put(_Append(row, call, must))
+
+    def write(self, row: Mapping[str, Any], call: Numbered) -> None:
+        """Append a row that must be durable when this returns; in a worker thread. Raises Unrecorded."""
+        append = _Append(row, call, must=True)
+        if self._thread is None:
+            raise _stopping()
+        self._waiting.append(append)
+        with self._writing:
+            if not append.done.done():  # nobody took it along
+                self._flush_alone()
+        append.done.result()
+
+    async def _put(self, append: _Append) -> None:
         if self._thread is not None:
             self._waiting.append(append)
-            self._submit()
+            if append.must:
+                self._submit()
+            else:
+                self._submit_after(LINGER)
             await asyncio.shield(asyncio.wrap_future(append.done))
-        elif must:
-            raise Unrecorded("not run, since the bot is stopping; call it again when it is back")
+        elif append.must:
+            raise _stopping()
         else:
             _log_lost(append)
 
     def _submit(self) -> None:
         """Have the thread look at what waits. On the loop."""
-        self._retrying = False
-        if self._thread is not None:
+        self._later = None
+        if self._thread is not None and self._waiting:
             self._thread.submit(self._flush).add_done_callback(_log_fault)
 
-    def _submit_later(self) -> None:
-        if not self._retrying:
-            self._retrying = True
-            self._loop.call_later(self._retry, self._submit)
+    def _submit_after(self, seconds: float) -> None:
+        if self._later is None:
+            self._later = self._loop.call_later(seconds, self._submit)
 
     def _flush(self) -> None:
-        """Write all that waits. In the thread, as are `_write` and `_settle`."""
+        with self._writing:
+            self._flush_alone()
+
+    def _flush_alone(self) -> None:
+        """Write all that waits. In any thread, holding the lock, as are `_write` and `_settle`."""
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
         fault: OpsError | None = OpsError("the writer failed; see the bot's log")
         try:
@@ -104,17 +138,17 @@ class Writer:
     def _write(self, batch: list[_Append]) -> None:
         if not batch:
             return
-        with self._database.write() as connection:
-            calls = dict.fromkeys(a.call for a in batch if a.call and not a.call.number)
-            numbers = dict(zip(calls, _take_numbers(connection, len(calls)), strict=True))
-            rows = [
-                {**a.row, "call": a.call and (a.call.number or numbers[a.call])}
-                for a in batch
-                if a.row is not None
-            ]
+        with self._database.append() as connection:
+            taken = _take_numbers(connection) if len(self._numbers) < BLOCK // 2 else range(0)
+            spare = iter(taken)
+            rows = []
+            for append in batch:
+                if append.row is not None:
+                    # a call has none if nothing could be written when it came
+                    number = append.call and (append.call.number or next(spare, 0))
+                    rows.append({**append.row, "call": number})
             chain.append(connection, rows)
-        for call, number in numbers.items():  # not before it is committed
-            call.number = number
+        self._numbers.extend(spare)  # not before it is committed
 
     def _settle(self, batch: list[_Append], fault: OpsError | None) -> None:
         """Tell those who wait; keep, in their order, rows that may be written later."""
@@ -122,7 +156,7 @@ class Writer:
         self._waiting.extendleft(reversed(kept))
         if fault and kept:
             log.error("%d rows wait to be recorded: %s", len(kept), fault.message)
-            self._loop.call_soon_threadsafe(self._submit_later)
+            self._loop.call_soon_threadsafe(self._submit_after, self._retry)
         for append in batch:
             if append.done.done():  # it was kept before
                 continue
@@ -132,15 +166,24 @@ class Writer:
             else:
                 append.done.set_result(None)
 
+    def _give_back(self) -> None:
+        """Leave no gap: numbers that were taken and not used go back, unless somebody has taken later ones."""
+        if self._numbers:
+            change = "UPDATE counters SET value = ? WHERE name = 'call' AND value = ?"
+            with self._database.append() as connection:
+                connection.execute(change, (self._numbers[0] - 1, self._numbers[-1]))
+            self._numbers.clear()
 
-def _take_numbers(connection: Connection, count: int) -> range:
+
+def _take_numbers(connection: sqlite3.Connection) -> range:
     """The next numbers for calls; they are taken when the transaction commits."""
-    if not count:
-        return range(0)
-    mine = counters.c.name == "call"
-    connection.execute(counters.update().where(mine).values(value=counters.c.value + count))
-    last: int = connection.execute(counters.select().where(mine)).mappings().one()["value"]
-    return range(last - count + 1, last + 1)
+    change = "UPDATE counters SET value = value + ? WHERE name = 'call' RETURNING value"
+    ((last,),) = connection.execute(change, (BLOCK,)).fetchall()
+    return range(last - BLOCK + 1, last + 1)
+
+
+def _stopping() -> Unrecorded:
+    return Unrecorded("not run, since the bot is stopping; call it again when it is back")
 
 
 def _log_lost(append: _Append) -> None:
