@@ -18,8 +18,12 @@ lint: $(VENV)/installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Beside other bots, which go into bench/.venv; needs InspIRCd. ARGS=--quick for a short run.
+bench: $(VENV)/installed
+	$(BIN)/python bench/chat.py $(ARGS)
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) bench/.venv build *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

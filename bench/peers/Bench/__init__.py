@@ -1,0 +1,6 @@
+"""`!echo` and `!nap` for Limnoria."""
+
+from . import plugin
+
+Class = plugin.Class
+configure = None
