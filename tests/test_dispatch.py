@@ -46,9 +46,6 @@ def slow(ops):
     ops.call.stop.wait(60)
     ops.call.stop.check()
 """
-DEAF = SLOW.replace("def slow", "def deaf").replace(
-    "    ops.call.stop.wait(60)\n    ops.call.stop.check()\n", "    import time; time.sleep(8)\n"
-)
 
 
 def own(directory: Path, **files: str) -> None:
@@ -158,16 +155,6 @@ def test_a_timeout_ends_the_job_and_says_so(tmp_path: Path) -> None:
         assert (said.code, said.text) == (FAILED, "timed out after 0.2 s")
         assert bench.bot.parts.jobs.find(1).state == "killed"
         assert events(bench)[-1] == (1, "ended", "timed out after 0.2 s")
-
-    with_bot(tmp_path, "", scene)
-
-
-def test_a_body_that_will_not_end_is_left_behind(tmp_path: Path) -> None:
-    own(tmp_path, deaf=DEAF)
-
-    async def scene(bench: Bench) -> None:
-        said = await bench.say("deaf")
-        assert said.text == "timed out after 0.2 s; its thread has not ended yet"
 
     with_bot(tmp_path, "", scene)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ class Database:
                 f"[bot] database: {scheme} is not supported; leave it empty or name a SQLite file"
             )
         self.path = (state / Path(name).expanduser()).expanduser()
+        self._turn = threading.Lock()  # between our threads: SQLite looks again only after a while
         self._busy = busy
         self._appends: sqlite3.Connection | None = None
 
@@ -91,16 +93,13 @@ class Database:
         What is read in it is therefore still true when it commits. Raises OpsError, and nothing is
         written then.
         """
-        with self._in_a_sentence(), self._alone.begin() as connection:
+        with self._turn, self._in_a_sentence(), self._alone.begin() as connection:
             yield connection
 
     @contextmanager
     def append(self) -> Iterator[sqlite3.Connection]:
-        """Like `write`, on a connection of the driver itself that is kept: every call waits for the record.
-
-        For one thread at a time.
-        """
-        with self._in_a_sentence():
+        """Like `write`, on a connection of the driver itself that is kept: every call waits for the record."""
+        with self._turn, self._in_a_sentence():
             if self._appends is None:
                 made = sqlite3.connect(self.path, timeout=self._busy, check_same_thread=False)
                 _configure(made)
