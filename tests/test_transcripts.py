@@ -79,7 +79,7 @@ confirm = yes
 
 [command deploy]
 help = Deploy, which takes SECONDS.
-run = sleep {{seconds}}
+run = echo deploying; sleep {{seconds}}
 on = here
 role = operator
 lock = deploy
