@@ -21,6 +21,7 @@ from ircops.call import Result, Stop
 from ircops.config import HostLine, Settings
 from ircops.ssh.fanout import Fanout, Results
 from ircops.ssh.inventory import Inventory
+from ircops.ssh.kill import Mark
 from ircops.ssh.pool import Pool
 
 if TYPE_CHECKING:
@@ -420,10 +421,20 @@ def test_a_connection_whose_sshd_is_stuck_is_left_for_a_new_one(sshd: Sshd) -> N
                 os.kill(pid, signal.SIGCONT)
 
 
-def test_a_connection_lost_under_a_command_leaves_it_in_doubt(sshd: Sshd) -> None:
-    result = one(sshd.settings(), "echo begun; kill -9 $PPID; sleep 1")
-    # its pid is named if sshd had passed it on before it died
-    assert re.fullmatch(r"connection lost; it may still run there( \(pid \d+\))?", result.error)
+def test_a_connection_lost_under_a_command_leaves_it_in_doubt(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag, hear = tmp_path / "heard", Mark._hear
+
+    def heard(mark: Mark, pid: int, told: str) -> None:
+        hear(mark, pid, told)
+        flag.touch()
+
+    monkeypatch.setattr(Mark, "_hear", heard)  # sshd has passed on what the command is known by
+    result = one(
+        sshd.settings(), f"until [ -e {flag} ]; do sleep 0.02; done; kill -9 $PPID; sleep 1"
+    )
+    assert re.fullmatch(r"connection lost; it may still run there \(pid \d+\)", result.error)
 
 
 def test_idle_connections_are_closed_and_those_in_use_are_not(sshd: Sshd) -> None:
