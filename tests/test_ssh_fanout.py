@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +17,15 @@ from paramiko.buffered_pipe import BufferedPipe
 from ircops.call import Result, Stop
 from ircops.config import HostLine, Settings, Ssh
 from ircops.errors import OpsError
-from ircops.ssh.fanout import Fanout, Results
+from ircops.ssh.fanout import Fanout
 from ircops.ssh.inventory import Inventory
 from ircops.ssh.kill import with_environment
+from ircops.ssh.limits import make_room
 from ircops.ssh.pool import Pool
 from ircops.ssh.remote import Command, Remote
+from ircops.ssh.results import Results
 from ircops.ssh.watch import News
+from ircops.ssh.waves import Waves
 
 
 class Scripted(Remote):
@@ -78,11 +82,11 @@ def test_equal_answers_are_folded_in_the_order_of_the_node_set_and_failures_come
         "db1: up 2 hours",
         "web[2,10]: up 3 weeks",
         "web4: ok",
-        "db2,web3: connection refused",
         "web1:",
         "  half",
         "  broken",
         "  exit 3",
+        "db2,web3: connection refused",
     ]
     assert [result.host for result in results.failed] == ["db2", "web1", "web3"]
     assert not results.ok
@@ -236,6 +240,153 @@ def test_a_bug_in_a_thread_is_a_result_and_in_the_log(
     while not caplog.records and time.monotonic() < deadline:
         time.sleep(0.01)
     assert "KeyError" in caplog.text
+
+
+def test_the_next_wave_begins_when_the_one_before_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lock, running, seen = threading.Lock(), set(), []
+    gate = threading.Barrier(4, timeout=10)  # only a whole wave of four passes
+
+    def does(host: str) -> Result:
+        with lock:
+            running.add(host)
+        gate.wait()
+        with lock:
+            seen.append(len(running))
+        gate.wait()
+        with lock:
+            running.discard(host)
+        gate.wait()
+        return ok(host)
+
+    with opened(monkeypatch, does) as fanout:
+        assert fanout.run("true", "@web", batch="10%").ok
+    assert seen == [4] * 40
+
+
+def test_serial_is_one_after_the_other_by_node_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def does(host: str) -> Result:
+        order.append(host)
+        return ok(host)
+
+    with opened(monkeypatch, does) as fanout:
+        assert fanout.run("true", "web[3,10,1-2]", serial=True).ok
+    assert order == ["web1", "web2", "web3", "web10"]
+
+
+def test_after_too_many_failures_no_more_begin_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[str] = []
+
+    def does(host: str) -> Result:
+        begun.append(host)
+        return Result(host, exit_code=int(host in ("web2", "web4")))
+
+    with opened(monkeypatch, does) as fanout:
+        results = fanout.run("true", "@web", serial=True, max_failures="5%")
+        assert str(results) == (
+            "web[1,3]: ok\n36 stopped: 2 of 40 failed; not started: web[5-40] · 2 exit 1: web[2,4]"
+        )
+        assert results.ending == "not started on 36 hosts"
+        assert fanout.run("true", "db1").ok  # nothing of it is in the way
+    assert begun == ["web1", "web2", "web3", "web4", "db1"]
+
+
+@pytest.mark.parametrize("amount", [0, -1, "0%", "101%", "ten", "5 %", ""])
+def test_what_is_no_amount_is_the_callers_mistake(amount: object) -> None:
+    with pytest.raises(ValueError, match="neither a number of hosts"):
+        Waves.over(40, batch=amount)  # type: ignore[arg-type]
+
+
+def test_a_share_is_rounded_down_but_never_to_none() -> None:
+    assert Waves.over(40, batch="10%") == Waves(4)
+    assert Waves.over(15, batch="10%", max_failures="50%") == Waves(1, 7)
+    assert Waves.over(3, batch="10%", max_failures=9) == Waves(1, 9)
+    assert Waves.over(3, batch=8) == Waves.over(3) == Waves(3)
+
+
+def test_how_far_it_is_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ircops.ssh.results.NEWS", 0.05)
+    told: list[str] = []
+    go_on = threading.Event()
+
+    def does(host: str) -> Result:
+        if host in ("web7", "web9"):
+            assert go_on.wait(10)
+        return Result(host, exit_code=int(host == "web1"))
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if text == "38/40 done, 1 failed, waiting for web[7,9]":
+            go_on.set()
+
+    with opened(monkeypatch, does) as fanout:
+        assert len(fanout.run("true", "@web", tell=tell).failed) == 1
+    assert told[-1] == "38/40 done, 1 failed, waiting for web[7,9]"
+
+
+def test_failures_of_several_kinds_are_one_line_most_first() -> None:
+    lost = "connection lost; it may still run there"
+    results = answered(
+        ok("web1", "up"),
+        Result("db1", error="connection refused"),
+        Result("web2", error=f"{lost} (pid 12)"),
+        Result("web3", error=f"{lost} (pid 345)"),
+        Result("db2", exit_code=1),
+    )
+    assert str(results).splitlines() == [
+        "web1: up",
+        f"2 {lost}: web[2-3] · 1 connection refused: db1 · 1 exit 1: db2",
+    ]
+    assert str(answered(Result("web2", error=f"{lost} (pid 12)"))) == f"web2: {lost} (pid 12)"
+
+
+def test_numbers_are_summed_up_if_they_are_of_one_unit() -> None:
+    results = answered(ok("web1", "93 %\n"), ok("web2", "7 %\n"), ok("web3", "20 %\n"))
+    assert results.summary == "3 hosts: 7 (web2) to 93 % (web1), median 20, sum 120"
+    results = answered(ok("web1", "1.5"), Result("web2", error="refused"))
+    assert results.summary == "web1: 1.5 (web1) to 1.5 (web1), median 1.5, sum 1.5\nweb2: refused"
+    for odd in ("1 GiB", "none", ""):
+        results = answered(ok("web1", "93 %"), ok("web2", odd))
+        assert results.summary == str(results)
+
+
+def test_a_thousand_hosts_are_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(monkeypatch, ok) as fanout:
+        hosts = [f"node{number}" for number in range(1, 1001)]
+        assert str(fanout.run("true", hosts)) == "node[1-1000]: ok"
+
+
+def test_the_limit_on_open_files_is_raised_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [(1024, 4096)]
+    monkeypatch.setattr("resource.getrlimit", lambda kind: limits[-1])
+    monkeypatch.setattr("resource.setrlimit", lambda kind, values: limits.append(values))
+    monkeypatch.setattr("ircops.ssh.limits._open_now", lambda: 50)
+    make_room(800)
+    assert limits == [(1024, 4096)]
+    make_room(1000)
+    assert limits[1:] == [(1178, 4096)]
+    with pytest.raises(OpsError) as refusal:
+        make_room(5000)
+    assert refusal.value.message == (
+        "5000 hosts at once need 5128 open files and 4096 are allowed; "
+        "raise LimitNOFILE to 5128 (ulimit -n), or name fewer hosts"
+    )
+
+    def forbidden(kind: int, values: tuple[int, int]) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("resource.setrlimit", forbidden)
+    limits[:] = [(1024, 4096)]
+    make_room(870)  # it may just do
+    with pytest.raises(OpsError, match="need 1028 open files and 1024 are allowed"):
+        make_room(900)
+    limits[:] = [(resource.RLIM_INFINITY, resource.RLIM_INFINITY)]
+    make_room(10_000)
 
 
 def test_no_hosts_unknown_hosts_and_a_closed_fanout_are_refused(

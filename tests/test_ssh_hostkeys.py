@@ -238,3 +238,15 @@ def test_five_thousand_lines_are_read_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "read_text", None)
     for number in range(100):
         known.check(Host(f"host{number}", f"10.1.0.{number}"), OTHER)
+
+
+def test_certificates_are_asked_for_where_an_authority_is_known(tmp_path: Path) -> None:
+    known = keys(tmp_path, line("10.0.0.1", ECDSA) + "@cert-authority " + line("10.0.0.*", OTHER))
+    assert known.algorithms(WEB)[0] == "ecdsa-sha2-nistp256-cert-v01@openssh.com"
+    assert "ecdsa-sha2-nistp256" in known.algorithms(WEB)
+    assert not any("cert" in name for name in known.algorithms(Host("db1", "10.9.9.9")))
+
+
+def test_an_authority_is_not_the_key_of_a_host(tmp_path: Path) -> None:
+    known = keys(tmp_path, "@cert-authority " + line("10.0.0.1"))
+    assert f"not signed by the authority in {tmp_path}/known0:1" in refusal(known)

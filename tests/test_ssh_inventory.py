@@ -89,7 +89,7 @@ def test_text_names_hosts(text: str, hosts: str) -> None:
         ),
         (
             "@web:x",
-            "unknown group @web; did you mean @web? groups: @all @calm @canary @db @prod @spare @web",
+            "no host has a variable web; give them one in [hosts]: web1 = web=…",
         ),
         ("@spare", "@spare is no host; known: db[1-2],gate,web[1-4]"),
         ("@web&@db", "@web&@db is no host; known: db[1-2],gate,web[1-4]"),
@@ -252,6 +252,77 @@ def test_a_faulty_ssh_config_is_a_sentence(tmp_path: Path, text: str) -> None:
 def test_match_blocks_hold(tmp_path: Path) -> None:
     known = configured(tmp_path, "Match host web1\n  User matched\nHost web2\n  User carol\n")
     assert [known.host(name).user for name in ("web1", "web2")] == ["matched", "carol"]
+
+
+def rooms(**rooms: str) -> Inventory:
+    hosts = {name: HostLine(variables=(("room", room),)) for name, room in rooms.items()}
+    return inventory({"cold": "@room:attic"}, hosts)
+
+
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("@room:attic", "web[1-2]"),
+        ("@room:attic!web1", "web2"),
+        ("@room:*", "db1,web[1-2]"),
+        ("@cold", "web[1-2]"),
+    ],
+)
+def test_a_variable_of_hosts_makes_groups_of_them(text: str, hosts: str) -> None:
+    known = rooms(web1="attic", web2="attic", db1="cellar")
+    assert str(known.resolve(text)) == hosts
+    assert known.variables("db1") == {"room": "cellar"}
+
+
+def test_a_value_that_no_host_has_is_refused_with_those_there_are() -> None:
+    known = rooms(web1="attic", db1="cellar")
+    sentence = "no host has room=hall; there are @room:attic @room:cellar"
+    assert refusal("@room:hall", known) == sentence
+    assert refusal("@rom:attic", known) == "no host has a variable rom; there are @room:…"
+
+
+def listed(tmp_path: Path, text: str, **settings: Any) -> Inventory:
+    """An inventory with a file of ansible's."""
+    (tmp_path / "hosts").write_text(text)
+    ssh = Ssh(config=Path("/nowhere"))
+    return Inventory(Settings(inventory=(tmp_path / "hosts",), ssh=ssh, **settings))
+
+
+def test_hosts_and_groups_of_ansible_are_known_and_ours_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))  # no ansible
+    known = listed(
+        tmp_path,
+        "[web]\nweb[1:3] ansible_host=10.0.0.1 ansible_user=ops\n[db]\ndb1 ansible_host={{x}}\n",
+        hosts={"web2": HostLine("10.7.7.7")},
+        groups={"db": "db1,web3", "both": "@web,@db"},
+    )
+    assert str(known.resolve("@web")) == "web[1-3]"
+    assert str(known.resolve("@both,@db")) == str(known.all) == "db1,web[1-3]"
+    assert str(known.host("web1")) == "ops@10.0.0.1"
+    assert known.host("web2").address == "10.7.7.7"
+    with pytest.raises(OpsError, match="ansible_host is a template"):
+        known.host("db1")
+    faults, notes = known.check()
+    assert faults == []
+    assert [note.partition(": ")[2].partition(",")[0] for note in notes] == [
+        "ansible_host is a template",
+        "web2 is in the inventory",
+        "db is in the inventory",
+    ]
+    (tmp_path / "hosts").write_text("[web]\nweb7\n")
+    assert str(known.resolve("@web")) == "web7"
+    (tmp_path / "hosts").write_text("[web\n")
+    assert str(known.resolve("@web")) == "web7"
+    assert known.faults == [f"{tmp_path}/hosts:1: [web is no host; write web1 or web[01:50]"]
+
+
+def test_a_host_is_shown_as_ssh_would_be_told(tmp_path: Path) -> None:
+    known = configured(
+        tmp_path, "Host web1\n  User ops\n  Port 7\n  HostName ::1\n  ProxyJump gate\n"
+    )
+    assert str(known.host("web1")) == f"ops@[::1]:7 through {getpass.getuser()}@gate"
 
 
 @click.command()

@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from ircops.config import HostLine, Settings, Ssh
 from ircops.errors import OpsError
+from ircops.ssh import dial
 from ircops.ssh.inventory import Inventory
 from ircops.ssh.pool import Pool
+from ircops.ssh.remote import Command, Remote
 from tests.people import until_true as until
+from tests.scripted_sshd import Script, scripted
 
 
 @contextlib.contextmanager
@@ -115,3 +119,144 @@ def test_a_proxy_command_that_ends_is_no_ssh_server_and_leaves_no_process(tmp_pa
             refusal(opened)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"SSH-2.0-mute\r\n", "timed out after 0.5 s: connected, but its sshd is stuck"),
+        (b"SSH-2.0-mad\r\n" + b"\0garbage" * 99, "it hung up during the key exchange"),
+        (b"SSH-1.5-old\r\n", "its sshd is too old"),
+        (b"220 mail.example.org\r\n" * 999, "no SSH server there"),
+        (b"\xff" * 99999, "no SSH greeting came"),
+    ],
+)
+def test_what_speaks_no_ssh_is_a_sentence(said: bytes, told: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as tcp, contextlib.suppress(OSError):
+                tcp.sendall(said)
+                while tcp.recv(4096):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pool("127.0.0.1", server.getsockname()[1]) as opened:
+            assert told in refusal(opened)
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def login(tmp_path: Path) -> dict[str, Any]:
+    """What opens a scripted server."""
+    paramiko.ECDSAKey.generate().write_private_key_file(str(tmp_path / "key"))
+    known = tmp_path / "known"
+    return {
+        "user": "ops",
+        "key": (tmp_path / "key",),
+        "known_hosts": (known,),
+        "host_keys": "accept-new",
+    }
+
+
+def test_a_key_that_is_not_enough_is_called_right(login: dict[str, Any]) -> None:
+    class WantsMore(Script):
+        def check_auth_publickey(self, username: str, key: Any) -> int:
+            return int(paramiko.AUTH_PARTIALLY_SUCCESSFUL)
+
+        def get_allowed_auths(self, username: str) -> str:
+            return "password"
+
+    with scripted(WantsMore()) as port, pool("127.0.0.1", port, **login) as opened:
+        assert refusal(opened).endswith("the key is right, but it wants password as well")
+
+
+def test_a_login_that_hangs_is_given_up_in_time(login: dict[str, Any]) -> None:
+    class Hangs(Script):
+        def check_auth_publickey(self, username: str, key: Any) -> int:
+            self.is_over.wait()
+            return int(paramiko.AUTH_FAILED)
+
+    with scripted(Hangs()) as port, pool("127.0.0.1", port, **login) as opened:
+        assert refusal(opened) == "timed out after 0.5 s logging in"
+
+
+def test_a_host_that_opens_no_session_says_so(login: dict[str, Any]) -> None:
+    class Closed(Script):
+        def check_channel_request(self, kind: str, chanid: int) -> int:
+            return int(paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED)
+
+    with scripted(Closed()) as port, pool("127.0.0.1", port, **login) as opened:
+        assert refusal(opened).startswith("it refuses one more session (MaxSessions?)")
+
+
+def test_a_host_that_never_answers_is_tried_once_more_and_called_lost(
+    login: dict[str, Any],
+) -> None:
+    class Hangs(Script):
+        asked = 0
+
+        def check_channel_request(self, kind: str, chanid: int) -> int:
+            self.asked += 1
+            self.is_over.wait()
+            return int(paramiko.OPEN_SUCCEEDED)
+
+    script = Hangs()
+    with scripted(script) as port, pool("127.0.0.1", port, **login) as opened:
+        assert refusal(opened) == "connection lost"
+        assert script.asked == 2
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_host_that_runs_no_commands_says_so(login: dict[str, Any], fast: bool) -> None:
+    with scripted(Script()) as port, pool("127.0.0.1", port, **login) as opened:
+        result = Remote("web1", Command("true", fast=fast)).run(opened)
+        assert result.error == "it refuses to run commands"
+
+
+def test_idle_connections_are_kept_alive(login: dict[str, Any]) -> None:
+    script = Script()
+    with scripted(script) as port, pool("127.0.0.1", port, keepalive=0.1, **login) as opened:
+        with opened.session("web1"):
+            pass
+        until(lambda: len(script.heard) >= 2)
+        assert set(script.heard) == {"keepalive@lag.net"}
+
+
+def test_no_more_handshakes_go_on_at_once_than_are_good(
+    login: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, going_on, most = threading.Lock(), 0, 0
+    pair = threading.Barrier(2, timeout=10)  # two at once there are
+    agree = dial.Dialler._agree
+
+    def count(self: dial.Dialler, transport: Any) -> None:
+        nonlocal going_on, most
+        with lock:
+            going_on += 1
+            most = max(most, going_on)
+        pair.wait()
+        agree(self, transport)
+        with lock:
+            going_on -= 1
+
+    monkeypatch.setattr(dial, "HANDSHAKES", 2)
+    monkeypatch.setattr(dial.Dialler, "_agree", count)
+    with scripted(Script()) as port:
+        lines = {f"web{number}": HostLine("127.0.0.1", port) for number in range(8)}
+        given = Ssh(**{"config": Path("/nowhere"), "agent": False, **login})
+        opened = Pool(given, Inventory(Settings(hosts=lines, ssh=given)))
+
+        def use(host: str) -> None:
+            with opened.session(host):
+                pass
+
+        users = [threading.Thread(target=use, args=[host]) for host in lines]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+        opened.close()
+    assert most == 2

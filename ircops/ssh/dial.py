@@ -49,12 +49,12 @@ class Dialler:
             raise OpsError(_why(error, time.monotonic() - began)) from None
         except UnicodeError:
             raise OpsError(f"{host.address} cannot be a name in DNS") from None
-        transport = paramiko.Transport(wire, packetizer_class=_Packetizer)
+        transport = _Transport(wire, packetizer_class=_Packetizer)
         try:
             with self._handshakes:
                 options = transport.get_security_options()
                 options.ciphers, options.digests = CIPHERS, DIGESTS
-                options.key_types = self._host_keys.algorithms(host)
+                transport.preferred_keys = self._host_keys.algorithms(host)
                 self._agree(transport)
                 self._host_keys.check(host, transport.host_key)
                 self._log_in(transport, host)
@@ -194,6 +194,12 @@ class _Wire:
                 self.under.shutdown(socket.SHUT_RDWR)
             else:
                 self.under.close()
+
+
+class _Transport(paramiko.Transport):  # type: ignore[misc]
+    """Asks for these host keys, and in this order; paramiko's asks for certificates last."""
+
+    preferred_keys: tuple[str, ...] = ()
 
 
 class _Packetizer(Packetizer):  # type: ignore[misc]

@@ -9,131 +9,44 @@ import shlex
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any, TypedDict, Unpack
 
 from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
 
 from ircops.call import Result, Stop
 from ircops.config import Ssh
 from ircops.errors import OpsError
-from ircops.ssh.inventory import MOST_HOSTS, fold
+from ircops.ssh.detach import FORGET, Away, Detached, Forget, Word
 from ircops.ssh.kill import TIME as KILL_TIME
 from ircops.ssh.kill import with_environment
+from ircops.ssh.limits import make_room
+from ircops.ssh.nodes import MOST_HOSTS
 from ircops.ssh.pool import Pool
-from ircops.ssh.remote import NOT_STARTED, Command, Remote
+from ircops.ssh.remote import Command, Remote
+from ircops.ssh.results import Results, Work
+from ircops.ssh.spool import Spool
+from ircops.ssh.steps import Body, Steps
+from ircops.ssh.waves import Waves
 
 log = logging.getLogger(__name__)
 
-DOUBT = "may still run there"
+PATIENT = 4  # times `fanout` hosts are followed at once that run something detached
 STEPS = 6  # of connect_timeout each: dial, handshake, log in, a session; twice if an old connection was dead
 
 
-class Results:
-    """What a command did on every host: a `Result` for each, in the order they complete.
+class Going(TypedDict, total=False):
+    """How a run goes over its hosts; amounts are numbers or `10%` of the hosts."""
 
-    Each loop over it sees every result once, and waits for those that are not there yet. Echoed, it is
-    all of them with equal answers folded. Meant for one thread; `stop` may come from any.
-    """
-
-    def __init__(self, hosts: Any, remotes: Iterable[Remote], seconds: float | None) -> None:
-        self.hosts = hosts  # NodeSet
-        self._remotes = {remote.host: remote for remote in remotes}
-        self._waiting = deque(self._remotes.values())  # no thread has them yet; Fanout's lock
-        self._running = 0  # threads at work for us; Fanout's lock
-        self._done: list[Result] = []  # as they completed
-        self._by_host: dict[str, Result] = {}
-        self._news = threading.Condition()
-        self._seconds = seconds
-        self._deadline = None if seconds is None else time.monotonic() + seconds
-
-    def __len__(self) -> int:
-        return len(self._remotes)
-
-    def __iter__(self) -> Iterator[Result]:
-        for index in range(len(self)):
-            self._wait_for(index + 1)
-            yield self._done[index]
-
-    def wait(self) -> Results:
-        """Block until there is a result for each host."""
-        self._wait_for(len(self))
-        return self
-
-    @property
-    def ok(self) -> bool:
-        """Waits; every host said 0."""
-        return not self.failed
-
-    @property
-    def failed(self) -> list[Result]:
-        """Waits; the results that are not ok, by node set."""
-        self.wait()
-        results = (self._by_host[host] for host in self.hosts)
-        return [result for result in results if not result.ok]
-
-    def stop(self, reason: str) -> None:
-        """Ask for the end of all that is not done; never blocks. The results say what became of each host."""
-        for host, remote in self._remotes.items():
-            if host not in self._by_host and (result := remote.stop(reason)):
-                self._put(result)
-
-    @property
-    def ending(self) -> str:
-        """What became of those that were stopped: `killed on 39 hosts, web7 unreachable: may still run`.
-
-        Waits; "" when all had ended by themselves.
-        """
-        self.wait()
-        told: dict[str, list[str]] = {}
-        for remote in self._remotes.values():
-            if remote.ending:
-                what, _, doubt = remote.ending.partition(", ")
-                what = f"{what}: may still run" if doubt else what.partition(" (")[0]
-                told.setdefault(what, []).append(remote.host)
-        killed, rest = told.pop("killed", []), told.pop(NOT_STARTED, [])
-        return ", ".join(
-            [f"killed on {_hosts(killed)}"] * bool(killed)
-            + [f"{fold(hosts)} {what}" for what, hosts in told.items()]
-            + [f"not started on {_hosts(rest)}"] * bool(rest)
-        )
-
-    def __str__(self) -> str:
-        """Waits; `web[1-38]: up 3 weeks`, several lines under a header, failures last."""
-        self.wait()
-        alike: dict[tuple[bool, str], list[str]] = {}
-        for host in self.hosts:
-            result = self._by_host[host]
-            alike.setdefault((not result.ok, result.text), []).append(host)
-        # sorted() is stable: by node set within those that are fine, and those that are not
-        groups = sorted(alike.items(), key=lambda item: item[0][0])
-        return "\n".join(_paragraph(fold(hosts), text) for (_, text), hosts in groups)
-
-    def _put(self, result: Result) -> None:
-        with self._news:
-            if result.host not in self._by_host:
-                self._by_host[result.host] = result
-                self._done.append(result)
-                self._news.notify_all()
-
-    def _is_settled(self, seconds: float) -> bool:
-        """Every host has its result, within so long."""
-        with self._news:
-            return self._news.wait_for(lambda: len(self._done) == len(self), max(seconds, 0))
-
-    def _wait_for(self, count: int) -> None:
-        with self._news:
-            left = None if self._deadline is None else self._deadline - time.monotonic()
-            if self._news.wait_for(lambda: len(self._done) >= count, left):
-                return
-        reason = f"not done after {self._seconds:.0f} s in all"
-        self.stop(reason)
-        self._is_settled(KILL_TIME)
-        for host, remote in self._remotes.items():  # its thread is stuck; do not wait for it
-            if host not in self._by_host:
-                remote.ending = remote.ending or DOUBT
-                self._put(Result(host, error=f"stopped: {reason}; {DOUBT}"))
+    serial: bool  # one after the other
+    batch: int | str | None  # so many at a time: the next begin when all of these have ended
+    max_failures: int | str | None  # after so many no more begin
+    stop: Stop | None  # asks for the end
+    tell: Callable[[str], None] | None  # hears now and then how far it is
+    missing: Callable[[str], None] | None  # hears when the first detached host is out of reach
 
 
 class Fanout:
@@ -158,11 +71,15 @@ class Fanout:
         command: str | list[str],
         hosts: Any,
         *,
-        stop: Stop | None = None,
         timeout: float | None = None,
         environment: Mapping[str, str] | None = None,
         stdin: bytes = b"",
         fast: bool = False,
+        pty: bool = False,
+        detach: Word | None = None,
+        note: str = "",
+        spool: Spool | None = None,
+        **going: Unpack[Going],
     ) -> Results:
         """Start `command` on `hosts` (a NodeSet, names, or text like `@web`) and give the Results to come.
 
@@ -172,30 +89,84 @@ class Fanout:
         or overruns its time is killed there, with all its children, and looked for until it is seen gone.
 
         `fast` is for short lines of POSIX sh that only look and may run twice: a resident shell on each host runs
-        them, where it has one; newlines at the end of their output become one, NUL bytes are dropped. Raises
-        OpsError for no hosts or more than MOST_HOSTS, for text that does not resolve, and after `close`.
+        them, where it has one; newlines at the end of their output become one, NUL bytes are dropped. `pty` gives it
+        a terminal. What is to `detach` is found again by its word, should we end, and has no time limit of itself. The
+        host's own log gets `note`; what is more than a Result holds goes to `spool`. Raises OpsError for no hosts or
+        more than MOST_HOSTS, for text that does not resolve, and after `close`.
         """
-        timeout = self._ssh.command_timeout if timeout is None else timeout
+        if timeout is None:
+            timeout = 0.0 if detach else self._ssh.command_timeout
         line = command if isinstance(command, str) else shlex.join(command)
         with_environment(
             "", environment or {}
         )  # a wrong name is the caller's mistake, not the hosts'
-        what = Command(line, stdin, timeout, dict(environment or {}), fast)
+        what = Command(line, stdin, timeout, dict(environment or {}), fast, pty, note, spool)
+        if detach is None:
+            return self._start(hosts, lambda host: Remote(host, what), timeout, going)
+        away = Away(going.get("missing"))
+        make = partial(Detached, command=what, word=detach, tell=away)
+        results = self._patient._start(hosts, make, 0, going)
+        results.away = away.hosts
+        return results
+
+    def forget(self, word: Word, hosts: Any) -> Results:
+        """Throw away what the hosts keep of a detached run that has ended."""
+        return self._start(hosts, lambda host: Forget(host, word), FORGET, {})
+
+    def each(
+        self,
+        body: Body,
+        hosts: Any,
+        *,
+        timeout: float,
+        environment: Mapping[str, str] | None = None,
+        detach: Word | None = None,
+        note: str = "",
+        spool: Spool | None = None,
+        **going: Unpack[Going],
+    ) -> Results:
+        """Call `body` with a `Steps` for each of `hosts`, in threads, and give the Results to come.
+
+        What it returns is the host's Result; it has `timeout` seconds. The rest is as of `run`, but only a step that
+        asks for it is detached.
+        """
+        what = Command(
+            "", timeout=timeout, environment=dict(environment or {}), note=note, spool=spool
+        )
+        away = Away(going.get("missing"))
+        detached = partial(Detached, word=detach, tell=away) if detach else None
+        them = self._patient if detach else self
+        results = them._start(hosts, lambda host: Steps(host, body, what, detached), timeout, going)
+        results.away = away.hosts
+        return results
+
+    @cached_property
+    def _patient(self) -> Fanout:
+        """For what is detached: it may take days, so its threads are none of ours, and more."""
+        return Fanout(self._pool, replace(self._ssh, fanout=PATIENT * self._ssh.fanout))
+
+    def _start(
+        self, hosts: Any, make: Callable[[str], Work], timeout: float, going: Going
+    ) -> Results:
         names = self._pool.inventory.resolve(hosts) if isinstance(hosts, str) else hosts
         nodes = NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP)
         if not 0 < len(nodes) <= MOST_HOSTS:
             raise OpsError(f"{len(nodes)} hosts, where 1 to {MOST_HOSTS} will do")
-        waves = math.ceil(len(nodes) / self._ssh.fanout)
-        seconds = waves * (timeout + STEPS * self._ssh.connect_timeout) if timeout else None
-        results = Results(nodes, [Remote(host, what) for host in nodes], seconds)
+        make_room(len(nodes))
+        waves = Waves.over(
+            len(nodes), going.get("serial", False), going.get("batch"), going.get("max_failures")
+        )
+        turns = math.ceil(len(nodes) / waves.size) * math.ceil(waves.size / self._ssh.fanout)
+        seconds = turns * (timeout + STEPS * self._ssh.connect_timeout) if timeout else None
+        results = Results(nodes, map(make, nodes), seconds, waves, going.get("tell"))
         with self._lock:
             if self._is_closed:
                 raise OpsError("the bot is stopping")
             self._turns.append(results)
             self._open.add(results)
-            for _ in range(min(len(nodes), self._ssh.fanout)):
+            for _ in range(min(waves.size, self._ssh.fanout)):
                 self._add_worker()
-        if stop is not None:
+        if stop := going.get("stop"):
             stop.on_ask(results.stop)
         return results
 
@@ -210,51 +181,54 @@ class Fanout:
         for results in runs:
             results._is_settled(deadline - time.monotonic())
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if "_patient" in vars(self):
+            self._patient.close()
         self._pool.close()
 
     def _add_worker(self) -> None:
-        self._threads.submit(self._work).add_done_callback(self._worker_ended)
+        with contextlib.suppress(RuntimeError):  # after close
+            self._threads.submit(self._work).add_done_callback(self._worker_ended)
 
     def _worker_ended(self, future: Future[None]) -> None:
         if not future.cancelled() and (error := future.exception()):
             log.error("a command on a host", exc_info=error)
-            with contextlib.suppress(RuntimeError):  # after close
-                self._add_worker()
+            self._add_worker()
 
     def _work(self) -> None:
         """In a worker thread: host after host, of whose turn it is, until none waits."""
         while (next_one := self._next()) is not None:
-            results, remote = next_one
-            result = Result(remote.host, error="internal error; the bot's log has it")
+            results, work = next_one
+            result = Result(work.host, error="internal error; the bot's log has it")
             try:
-                result = remote.run(self._pool)
+                result = work.run(self._pool)
             finally:
-                with self._lock:
-                    results._running -= 1
-                    if not results._running and not results._waiting:
-                        self._open.discard(results)
                 results._put(result)
+                self._go_on(results)
 
-    def _next(self) -> tuple[Results, Remote] | None:
+    def _next(self) -> tuple[Results, Work] | None:
         with self._lock:
             for _ in range(len(self._turns)):
                 results = self._turns.popleft()
-                if results._running < self._ssh.fanout:
-                    results._running += 1
-                    remote = results._waiting.popleft()
-                    if results._waiting:
-                        self._turns.append(results)
-                    return results, remote
-                self._turns.append(results)
+                work = results._take() if results._running < self._ssh.fanout else None
+                if results._waiting:
+                    self._turns.append(results)
+                if work is not None:
+                    return results, work
         return None
 
-
-def _hosts(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)} hosts"
-
-
-def _paragraph(hosts: str, text: str) -> str:
-    first, *more = text.split("\n")
-    if not more:
-        return f"{hosts}: {first or 'ok'}"
-    return "\n  ".join((f"{hosts}:", first, *more))
+    def _go_on(self, results: Results) -> None:
+        """One of its hosts is done: begin the next wave, or none any more."""
+        with self._lock:
+            given_up = results._give_up()
+            begin = results._next_wave()
+            if not results._waiting:
+                with contextlib.suppress(ValueError):
+                    self._turns.remove(results)
+                if not results._running:
+                    self._open.discard(results)
+        for _ in range(min(begin, self._ssh.fanout)):
+            self._add_worker()
+        why = f"{results.failures} of {len(results)} failed" if given_up else ""
+        for work in given_up:
+            if result := work.stop(why):
+                results._put(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import fcntl
 import hashlib
 import hmac
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 
 from ircops.config import Ssh
 from ircops.errors import OpsError
+from ircops.ssh import certificates
+from ircops.ssh.changes import Stamp, stamps
 from ircops.ssh.inventory import Host
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,9 @@ ALGORITHMS = {
 }
 
 
+_WILD = re.compile(r"[*?!]")
+
+
 class Known(NamedTuple):
     """A key on a line of known_hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT)."""
 
@@ -37,6 +43,16 @@ class Known(NamedTuple):
     blob: bytes
     is_revoked: bool
     where: str  # file:line
+    is_authority: bool = False  # it signs the keys of hosts, and is none of them
+
+
+class Kept(NamedTuple):
+    """What known_hosts has on one host."""
+
+    exact: list[Known]  # its keys, by its exact names
+    loose: list[Known]  # by names that leave out the port
+    authorities: list[Known]
+    revoked: list[Known]
 
 
 class HostKeys:
@@ -46,7 +62,7 @@ class HostKeys:
         self._files = tuple(path.expanduser() for path in ssh.known_hosts)
         self._accepts_new = ssh.host_keys == "accept-new"
         self._lock = threading.Lock()
-        self._stamps: tuple[object, ...] = ()
+        self._stamps: dict[Path, Stamp] = {}
         self._index = _Index(())
 
     def algorithms(self, host: Host) -> tuple[str, ...]:
@@ -54,19 +70,28 @@ class HostKeys:
 
         Otherwise a host that is known by one of its keys and shows another would look unknown.
         """
-        exact, loose, _ = self._known(host)
-        known = {entry.type for entry in exact or loose}
+        kept = self._known(host)
+        known = {entry.type for entry in kept.exact or kept.loose}
         types = sorted(ALGORITHMS, key=lambda type: type not in known)
-        return tuple(algorithm for type in types for algorithm in ALGORITHMS[type])
+        plain = [algorithm for type in types for algorithm in ALGORITHMS[type]]
+        certified = [name + certificates.SUFFIX for name in plain] if kept.authorities else []
+        return (*certified, *plain)
 
     def check(self, host: Host, key: Any) -> None:
-        """Raise OpsError unless `key`, a paramiko PKey that has signed this session, is that of `host`."""
+        """Raise OpsError unless `key`, a paramiko PKey that has signed this session, is that of `host`.
+
+        A key with a certificate of an authority of this host is; else it must be known itself.
+        """
         blob = key.asbytes()
         shown = f"{key.algorithm_name} {fingerprint(blob)}"
-        exact, loose, revoked = self._known(host)
+        exact, loose, authorities, revoked = self._known(host)
+        certificate = key.public_blob and certificates.parse(key.public_blob.key_blob)
+        signer = certificates.authority(certificate) if certificate else b""
         for entry in revoked:
             if entry.blob == blob:
                 raise OpsError(f"host key REVOKED ({entry.where}): {shown}; refusing")
+            if entry.blob == signer:
+                raise OpsError(f"its certificate authority is REVOKED ({entry.where}); refusing")
         if host.pin:
             if host.pin != fingerprint(blob):
                 raise OpsError(
@@ -74,6 +99,9 @@ class HostKeys:
                 )
         elif any(entry.blob == blob for entry in exact):
             return
+        elif any(entry.blob == signer for entry in authorities):
+            names = (host.alias,) if host.alias else (host.address, host.name)
+            certificates.check(certificate, key.public_blob.key_blob, names)
         elif exact:
             entry = next((entry for entry in exact if entry.type == key.get_name()), exact[0])
             expected = f"{fingerprint(entry.blob)} ({entry.where})"
@@ -83,6 +111,8 @@ class HostKeys:
         elif self._accepts_new:
             self._accept(host, key)
         else:
+            if authorities:
+                shown += f", not signed by the authority in {authorities[0].where}"
             port = "" if host.port == 22 else f"-p {host.port} "
             file = self._files[0] if self._files else "known_hosts"
             raise OpsError(
@@ -90,25 +120,26 @@ class HostKeys:
                 f"ssh-keyscan {port}{host.address} >> {file}"
             )
 
-    def _known(self, host: Host) -> tuple[list[Known], list[Known], list[Known]]:
-        """The keys by its exact names, by names that leave out the port, and the revoked ones."""
+    def _known(self, host: Host) -> Kept:
         with self._lock:
             self._refresh()
             return self._look_up(host)
 
-    def _look_up(self, host: Host) -> tuple[list[Known], list[Known], list[Known]]:
+    def _look_up(self, host: Host) -> Kept:
         exact, loose = ([self._index.find(name) for name in names] for names in _names(host))
-        return (
+        every = [entry for entries in (*exact, *loose) for entry in entries]
+        return Kept(
             next(filter(None, map(_valid, exact)), []),  # of the first name that has some
             next(filter(None, map(_valid, loose)), []),
-            [entry for entries in (*exact, *loose) for entry in entries if entry.is_revoked],
+            [entry for entry in every if entry.is_authority],
+            [entry for entry in every if entry.is_revoked],
         )
 
     def _refresh(self) -> None:
-        stamps = tuple(map(_stamp, self._files))
-        if stamps != self._stamps:
+        now = stamps(self._files)
+        if now != self._stamps:
             self._index = _Index(self._files)
-            self._stamps = stamps
+            self._stamps = now
 
     def _accept(self, host: Host, key: Any) -> None:
         """Append to the first file, where other programs append, too."""
@@ -122,7 +153,7 @@ class HostKeys:
             with self._lock, open(path, "a+b", buffering=0, opener=_private) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 self._refresh()
-                if not self._look_up(host)[0]:
+                if not self._look_up(host).exact:
                     size = file.seek(0, os.SEEK_END)
                     file.seek(max(size - 1, 0))
                     is_whole = file.read(1) in (
@@ -131,7 +162,7 @@ class HostKeys:
                     )  # or has somebody left an unfinished line?
                     file.write(f"{'' if is_whole else os.linesep}{line}\n".encode())
                     self._index.add(line, f"{path}, accepted")
-                    self._stamps = tuple(map(_stamp, self._files))
+                    self._stamps = stamps(self._files)
                     log.warning("%s: new host key accepted: %s", host.name, line)
                     return
         except OSError as error:
@@ -160,23 +191,22 @@ class _Index:
     def add(self, line: str, where: str) -> bool:
         """Take one line in; False if it is none."""
         fields = line.split()
-        if not fields or fields[0].startswith("#"):
+        if not fields or fields[0][0] == "#":
             return True
-        marker = fields.pop(0) if fields[0].startswith("@") else ""
-        if marker == "@cert-authority":  # we ask for plain keys only
-            return True
-        if len(fields) < 3 or marker not in ("", "@revoked"):
+        marker = fields.pop(0) if fields[0][0] == "@" else ""
+        if len(fields) < 3 or marker not in ("", "@revoked", "@cert-authority"):
             return False
-        names, type, text = fields[:3]
+        names, type, text, *_ = fields
         try:
-            blob = base64.b64decode(text, validate=True)
-            if not blob.startswith(len(type).to_bytes(4, "big") + type.encode()):
+            blob = binascii.a2b_base64(text, strict_mode=True)
+            if not blob.startswith(type.encode(), 4) or blob[3] != len(type):
                 return False
-            entry = Known(type, blob, bool(marker), where)
+            entry = Known(type, blob, marker == "@revoked", where, marker == "@cert-authority")
             if names.startswith("|1|"):
                 salt, digest = names[3:].split("|")
-                self._hashed.append((base64.b64decode(salt), base64.b64decode(digest), entry))
-            elif set(names) & set("*?!"):
+                hashed = binascii.a2b_base64(salt), binascii.a2b_base64(digest)
+                self._hashed.append((*hashed, entry))
+            elif _WILD.search(names):
                 self._patterns.append((*_pattern(names), entry))
             else:
                 for name in names.lower().split(","):
@@ -227,7 +257,7 @@ def _names(host: Host) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _valid(entries: list[Known]) -> list[Known]:
-    return [entry for entry in entries if not entry.is_revoked]
+    return [entry for entry in entries if not entry.is_revoked and not entry.is_authority]
 
 
 def _pattern(names: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
@@ -252,14 +282,6 @@ def _lines(path: Path) -> list[str]:
     except OSError as error:
         log.warning("%s: cannot be read: %s", path, error.strerror)
         return []
-
-
-def _stamp(path: Path) -> object:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _private(path: str, flags: int) -> int:

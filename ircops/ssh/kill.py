@@ -20,7 +20,12 @@ AHEAD = (
     65536  # bytes of stderr that are searched for the mark: what start-up files say comes before it
 )
 
+NOTE = 500  # characters; some syslogs cut a line at 1024 bytes
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TOLD = re.compile(
+    rb"([0-9a-f]{32}) (\d+) (.*)\n"
+)  # of any word: to compile one each costs more than all else
 
 # Run by whatever login shell there is, so the line is an argument. OpenSSH makes a session for each command;
 # other servers do not all. setsid forks in a group leader only, which it is not where it is called.
@@ -105,32 +110,47 @@ echo left $left
 class Mark:
     """What one command on one host is known by: a word in its environment, and its leader's pid once it told it."""
 
-    def __init__(self) -> None:
-        self.word = secrets.token_hex(16)
+    def __init__(self, word: str = "") -> None:
+        self.word = word or secrets.token_hex(16)
         self.pid = 0  # 0: not told, so nothing can be proved
+        self.noise = 0  # bytes that stood before it
         self.is_led = False  # on a host where LED will do, as it told
         self._born = "-"
         self._ahead: bytes | None = b""  # of stderr, while the mark has not come
 
-    def line(self, line: str, environment: Mapping[str, str], is_led: bool = False) -> str:
+    def line(
+        self, line: str, environment: Mapping[str, str], is_led: bool = False, note: str = ""
+    ) -> str:
         """The line that starts `line` under this mark, for any login shell, or a cheaper one that `is_led` there.
+
+        The host's own log gets `note`; nothing waits for that, or fails where there is no logger.
 
         The variables are set there: sent apart, sshd drops most without a word (AcceptEnv).
         Raises ValueError for a name that is none.
         """
-        export = with_environment("", {**environment, "IRCOPS_RUN": self.word})
+        export = with_environment(noted(note), {**environment, "IRCOPS_RUN": self.word})
         if is_led:
             return LED % {"word": self.word, "export": export, "line": line}
         return shlex.join(["sh", "-c", export + START, self.word, line])
+
+    def expect(self) -> None:
+        """It will be told once more, by another channel."""
+        self._ahead = b""
+
+    @property
+    def is_told(self) -> bool:
+        return self._ahead is None and self.pid > 0
 
     def strip(self, piece: bytes) -> bytes:
         """Take the mark out of what comes on stderr; what is held back comes with a later piece, or `rest`."""
         if self._ahead is None:
             return piece
         self._ahead += piece
-        found = re.search(rb"%s (\d+) (.*)\n" % self.word.encode(), self._ahead)
+        word = self.word.encode()
+        found = next((told for told in _TOLD.finditer(self._ahead) if told[1] == word), None)
         if found:
-            self._hear(int(found[1]), found[2].decode(errors="replace"))
+            self.noise = found.start()
+            self._hear(int(found[2]), found[3].decode(errors="replace"))
         elif len(self._ahead) < AHEAD:
             return b""
         ahead, self._ahead = self._ahead, None
@@ -183,6 +203,14 @@ def with_environment(line: str, environment: Mapping[str, str]) -> str:
             raise ValueError(f"{name!r} is no name of an environment variable")
     pairs = [f"{name}={shlex.quote(value)}" for name, value in environment.items()]
     return " ".join(("export", *pairs)) + "; " + line if pairs else line
+
+
+def noted(note: str) -> str:
+    """The start of a line of POSIX shell that has the host's log take these words; "" for none."""
+    if not note:
+        return ""
+    logger = shlex.join(["logger", "-t", "ircops", "--", note[:NOTE]])
+    return f"({logger} </dev/null >/dev/null 2>&1 &); "
 
 
 def _read(channel: Any, deadline: float) -> bytes:

@@ -21,6 +21,7 @@ from ircops.ssh.shell import Shell
 
 SESSIONS = 10  # commands at once on one connection: what sshd allows by default (MaxSessions)
 SHELLS = 3  # of them resident shells, at most
+RETRY = 0.05  # seconds
 
 
 class Pool:
@@ -230,7 +231,20 @@ class _Connection:
         return bool(self.transport.is_active())
 
     def open_session(self, patience: float) -> Any:
-        """A channel; its user releases `sessions`. Raises OpsError, at the latest after 2 x `patience` seconds."""
+        """A channel; its user releases `sessions`. Raises OpsError, at the latest after 3 x `patience` seconds."""
+        deadline = time.monotonic() + patience
+        is_room_made = False
+        while (channel := self._try_session(patience)) is None:
+            is_room_made |= self._drop_idle_shell()
+            if not (is_room_made or self.users > 1) or time.monotonic() >= deadline:
+                raise OpsError(
+                    "it refuses one more session (MaxSessions?); try again when a command there has ended"
+                )
+            threading.Event().wait(RETRY)  # nothing tells us when sshd has room
+        return channel
+
+    def _try_session(self, patience: float) -> Any:
+        """A channel, or None if the host refuses it. Raises OpsError."""
         if not self.sessions.acquire(blocking=False):
             self._drop_idle_shell()
             if not self.sessions.acquire(timeout=patience):
@@ -243,7 +257,7 @@ class _Connection:
         except FAULTS:
             self.sessions.release()
             if self.is_alive and time.monotonic() - began < patience:
-                raise OpsError("it refuses one more session (MaxSessions?)") from None
+                return None
             raise _Lost("connection lost") from None
 
     def take_shell(self, patience: float) -> Shell | None:
@@ -259,13 +273,17 @@ class _Connection:
             if not self.sessions.acquire(blocking=False):
                 return None
             self._shells += 1
-        new = Shell.start(self.transport, patience)
-        if new is None:
+        channel: Any = None
+        made: Shell | None = None
+        with contextlib.suppress(*FAULTS):
+            channel = self.transport.open_session(timeout=patience)
+            made = Shell.start(channel, patience)
+        if made is None:
             with self._lock:
-                self._has_no_shell = self.is_alive
+                self._has_no_shell = channel is not None and self.is_alive
                 self._shells -= 1
             self.sessions.release()
-        return new
+        return made
 
     def give_back(self, shell: Shell) -> None:
         """A command is done with it, for better or worse."""
@@ -275,11 +293,13 @@ class _Connection:
             else:
                 self._forget(shell)
 
-    def _drop_idle_shell(self) -> None:
-        """Make room for a session."""
+    def _drop_idle_shell(self) -> bool:
+        """Make room for a session; False if there is no shell to do without."""
         with self._lock:
-            if self._idle:
-                self._forget(self._idle.pop())
+            if not self._idle:
+                return False
+            self._forget(self._idle.pop())
+            return True
 
     def _forget(self, shell: Shell) -> None:
         shell.close()

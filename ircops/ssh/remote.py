@@ -10,14 +10,14 @@ from typing import Any
 
 from ircops.call import Result
 from ircops.errors import OpsError, sentence
+from ircops.ssh.exchange import exchange, hear
 from ircops.ssh.keys import FAULTS
 from ircops.ssh.kill import Mark
 from ircops.ssh.pool import Pool
-from ircops.ssh.shell import KEPT, LONGEST, MOUTHFUL, Unanswered
+from ircops.ssh.shell import LONGEST, Unanswered
+from ircops.ssh.spool import Spool, Stream
 from ircops.ssh.watch import Watch
 
-FEED = 0.05  # seconds between looks whether the command takes more of its stdin; nothing tells us
-MARK = 0.5  # seconds
 NOT_STARTED = "not started"
 
 
@@ -30,6 +30,9 @@ class Command:
     timeout: float = 60.0  # seconds, from its start on the host; 0 = none
     environment: Mapping[str, str] = field(default_factory=dict)
     fast: bool = False  # short, only looks, may run twice: by a resident shell where there is one
+    pty: bool = False  # at a terminal; its stderr is then in its stdout
+    note: str = ""  # for the host's own log, in words
+    spool: Spool | None = None  # where its output is kept that is more than fits in memory
 
 
 class Remote:
@@ -42,6 +45,8 @@ class Remote:
         self._lock = threading.Lock()
         self._watch = Watch()
         self._channel: Any = None
+        self._stdout = Stream(f"{host}.out", command.spool)
+        self._stderr = Stream(f"{host}.err", command.spool)
 
     def run(self, pool: Pool) -> Result:
         """Run it to its end. What goes wrong there is in the Result, whose seconds are without connecting."""
@@ -115,111 +120,44 @@ class Remote:
         with pool.session(self.host) as channel:
             return self._follow(pool, channel) if self._begin(channel) else self._not_started()
 
+    @property
+    def so_far(self) -> str:
+        """The end of what it has put out; any thread."""
+        return self._stdout.end + self._stderr.end
+
     def _follow(self, pool: Pool, channel: Any) -> Result:
         began = time.monotonic()
-        mark = Mark()
-        stdout, stderr = _Kept(), _Kept()
+        mark, what, watch = Mark(), self._command, self._watch
+        stdout, stderr = self._stdout, self._stderr
         code: int | None = None
         why = error = ""
+        is_led = channel.transport in pool.led and not what.pty
+        line = mark.line(what.line, what.environment, is_led, what.note)
         try:
-            code = self._exchange(pool, channel, mark, stdout, stderr)
+            code = exchange(
+                channel, line, what.stdin, watch, mark, stdout.add, stderr.add, what.pty
+            )
         except TimeoutError:
-            why = f"timed out after {self._command.timeout:g} s"
+            why = f"timed out after {what.timeout:g} s"
         except FAULTS:
             error = "it refuses to run commands" if channel.transport.is_active() else _lost(mark)
         if code == -1:  # it ended without one
             code = None
             error = "ended by a signal" if channel.transport.is_active() else _lost(mark)
-        if code is None and self._watch.stopped:
-            why = f"stopped: {self._watch.stopped}"
+        if code is None and watch.stopped:
+            why = f"stopped: {watch.stopped}"
         seconds = time.monotonic() - began
         if why:
-            stderr.add(self._hear(channel, mark))
+            stderr.add(hear(channel, watch, mark))
             error = self._ended(pool, mark, why)
         if mark.is_led:
             pool.led.add(channel.transport)
-        stderr.add(mark.rest())
-        return Result(self.host, stdout.text, stderr.text, code, seconds, error)
-
-    def _hear(self, channel: Any, mark: Mark) -> bytes:
-        """Wait a moment for the mark of a command that has only just begun; gives what else is on stderr."""
-        said, deadline = b"", time.monotonic() + MARK
-        while not mark.pid and (left := deadline - time.monotonic()) > 0:
-            self._watch.news.reset()
-            is_over = channel.eof_received or channel.closed
-            if channel.recv_stderr_ready():
-                said += mark.strip(channel.recv_stderr(MOUTHFUL))
-            elif is_over:
-                break
-            else:
-                self._watch.news.wait(left)
-        return said
-
-    def _exchange(self, pool: Pool, channel: Any, mark: Mark, stdout: _Kept, stderr: _Kept) -> int:
-        """Feed and read until it ends; gives the exit code, -1 without one. Raises TimeoutError, FAULTS."""
-        watch = self._watch
-        channel.in_buffer.set_event(watch.news)
-        channel.in_stderr_buffer.set_event(watch.news)
-        is_led = channel.transport in pool.led
-        channel.exec_command(mark.line(self._command.line, self._command.environment, is_led))
-        channel.settimeout(0.0)
-        stdin = memoryview(self._command.stdin)
-        is_fed = False
-        while not watch.stopped:
-            watch.news.reset()
-            is_over = (
-                channel.eof_received or channel.closed
-            )  # asked first: nothing comes after that
-            if channel.recv_ready():
-                stdout.add(channel.recv(MOUTHFUL))
-            if channel.recv_stderr_ready():
-                stderr.add(mark.strip(channel.recv_stderr(MOUTHFUL)))
-            if is_over:
-                break
-            if not is_fed:
-                stdin, is_fed = _feed(channel, stdin)
-            watch.pause(None if is_fed else FEED)
-        if not channel.status_event.wait(watch.left()):
-            raise TimeoutError
-        return int(channel.exit_status)
-
-
-class _Kept:
-    """The start of a stream, and how long it was."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def add(self, piece: bytes) -> None:
-        if (room := KEPT - self._size) > 0:
-            self._pieces.append(piece[:room])
-        self._size += len(piece)
-
-    @property
-    def text(self) -> str:
-        text = b"".join(self._pieces).decode(errors="replace")
-        if self._size <= KEPT:
-            return text
-        return f"{text}\n(… {(self._size - KEPT) / 1e6:.1f} MB more not kept)\n"
+        (stdout if what.pty else stderr).add(mark.rest())
+        stdout.close()
+        stderr.close()
+        return Result(self.host, stdout.text, stderr.text, code, seconds, error, stdout.path)
 
 
 def _lost(mark: Mark) -> str:
     where = f" (pid {mark.pid})" if mark.pid else ""
     return f"connection lost; it may still run there{where}"
-
-
-def _feed(channel: Any, stdin: memoryview) -> tuple[memoryview, bool]:
-    """Give what the command takes now; then what is left, and whether all of it is sent and said to be."""
-    while stdin:
-        try:
-            sent = channel.send(bytes(stdin[:32768]))
-        except TimeoutError:  # its window is full
-            return stdin, False
-        except OSError:
-            sent = 0
-        if not sent:  # it takes no more
-            return stdin, True
-        stdin = stdin[sent:]
-    channel.shutdown_write()
-    return stdin, True

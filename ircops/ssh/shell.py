@@ -57,17 +57,13 @@ class Shell:
         self._is_clean = True  # it has answered all it was asked
 
     @classmethod
-    def start(cls, transport: Any, patience: float) -> Shell | None:
-        """Open a session and start a shell there, within `patience` seconds; None where there is no such thing.
+    def start(cls, channel: Any, patience: float) -> Shell | None:
+        """Start a shell in a new session, within `patience` seconds; None where there is no such thing.
 
         A forced command, a restricted or a foreign shell does not say READY, and is given no input.
         """
         mark = Mark()
         deadline = time.monotonic() + patience
-        try:
-            channel = transport.open_session(timeout=patience)
-        except FAULTS:
-            return None
         said = b""
         try:
             channel.exec_command(mark.line(RESIDENT, {"SHELL": "sh"}))

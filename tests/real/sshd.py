@@ -23,7 +23,8 @@ from ircops import config
 HOSTS = {f"web{number}": f"127.0.1.{number}" for number in range(1, 10)}
 PATIENCE = 10.0  # seconds it may take to start or to end
 
-# UsePAM needs root. SetEnv marks all that is started, and keeps it off the developer's ~/.bashrc.
+# UsePAM needs root. SetEnv marks all that is started, and keeps it off the developer's ~/.bashrc;
+# a program in bin/ there stands before the system's of that name.
 CONFIG = """\
 Port {port}
 {listen}
@@ -39,7 +40,8 @@ PermitRootLogin prohibit-password
 MaxStartups 200:30:400
 MaxSessions 100
 LoginGraceTime 20
-SetEnv {mark} HOME={at}
+SetEnv {mark} HOME={at} PATH={at}/bin:{path}
+Subsystem sftp internal-sftp -d {at}
 """
 
 
@@ -132,9 +134,10 @@ def serve(directory: Path, **options: object) -> Iterator[Sshd]:
         ("host_ed25519", "ed25519"),
         ("host_ecdsa", "ecdsa"),
     ):
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", directory / name], check=True
-        )
+        if not (directory / name).exists():  # a test may have made it, to certify it
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", directory / name], check=True
+            )
     shutil.copy(directory / "client.pub", directory / "authorized_keys")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it confines itself
@@ -157,7 +160,10 @@ def _start(program: str, directory: Path, options: dict[str, object]) -> Sshd:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         (directory / "sshd_config").write_text(
-            given + CONFIG.format(port=port, listen=listen, at=directory, mark=mark)
+            given
+            + CONFIG.format(
+                port=port, listen=listen, at=directory, mark=mark, path=os.environ["PATH"]
+            )
         )
         process = subprocess.Popen([program, "-D", "-f", directory / "sshd_config", "-E", log])
         server = Sshd(directory, port, user, mark, process)
