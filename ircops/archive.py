@@ -1,13 +1,14 @@
-"""What was kept, read at a shell: `ircops record` and `ircops log`.
+"""What was kept, read at a shell: `ircops record` and `ircops log`; and all of it copied: `ircops backup`.
 
 Imports what is heavy where it is used, for `ircops --help` shows these too.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ircops.chosen import config_option, load
+from ircops.errors import OpsError
 
 if TYPE_CHECKING:
     from ircops.record import Record
+    from ircops.store.chain import Head
     from ircops.store.database import Database
 
 
@@ -41,18 +44,41 @@ def show(config: Path | None, last: int, user: str, host: str, command: str) -> 
             click.echo(str(entry))
 
 
+def _head(context: click.Context, parameter: click.Parameter, text: str) -> Head | None:
+    """A head as `ircops record verify` and `!record --head` say it."""
+    from ircops.store.chain import Head
+
+    number, _, digest = text.partition(":")
+    if not text:
+        return None
+    if not number.isdecimal() or not re.fullmatch(r"[0-9a-f]{64}", digest):
+        raise click.BadParameter("it is a number, a colon, and 64 hex digits")
+    return Head(int(number), digest)
+
+
 @record.command()
 @config_option
-def verify(config: Path | None) -> None:
-    """Prove that no entry was changed, removed or reordered. Exit 1 if one was."""
+@click.option(
+    "--head",
+    "kept",
+    default="",
+    metavar="SEQ:HASH",
+    callback=_head,
+    help="One that was kept, in the channel by !record --head or from an earlier look.",
+)
+def verify(config: Path | None, kept: Head | None) -> None:
+    """Prove that no entry was changed, removed or reordered. Exit 1 if one was.
+
+    With a head of before, also that no newest ones were cut off, and that not all of it was made anew.
+    """
     with _opened_record(config) as entries:
-        faults = entries.verify()
+        faults = entries.verify(kept)
         for fault in faults:
             click.echo(fault)
         if faults:
             sys.exit(1)
-        number, digest = entries.head
-        click.echo(f"ok: {number} entries, head {digest}")
+        head = entries.head
+        click.echo(f"ok: {head.seq} entries, head {head}")
 
 
 @record.command()
@@ -83,6 +109,25 @@ def _opened_database(config: Path | None) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+@click.command()
+@config_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(config: Path | None, file: Path) -> None:
+    """Copy the database to FILE, as of now and checked, while the bot runs; an older FILE is replaced."""
+    settings = load(config)
+    from ircops.store import chain
+    from ircops.store.database import Database
+    from ircops.store.verify import faults
+
+    # not opened: that would bring an older schema up to date, and the copy is for the day this goes wrong
+    Database(settings.bot.database, settings.bot.state).copy(file)
+    with closing(Database(file.absolute())) as copy, copy.read() as connection:
+        if found := faults(chain.rows(connection)):
+            raise OpsError(f"{file} is written, but the record in it is bent: {'; '.join(found)}")
+        head = chain.head(connection)
+        click.echo(f"ok: {file} has {head.seq} entries, head {head}")
 
 
 @click.group()

@@ -2,22 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from ircops.store import chain
+from ircops.store import chain, schema, verify
 from ircops.store.database import Database
-
-
-@pytest.fixture
-def database(tmp_path: Path):
-    database = Database("", tmp_path)
-    database.open()
-    yield database
-    database.close()
 
 
 def fill(database: Database, count: int = 6) -> None:
@@ -27,9 +17,9 @@ def fill(database: Database, count: int = 6) -> None:
     assert faults(database) == []
 
 
-def faults(database: Database) -> list[str]:
+def faults(database: Database, kept: chain.Head | None = None) -> list[str]:
     with database.read() as connection:
-        return list(chain.faults(chain.rows(connection)))
+        return verify.faults(chain.rows(connection), kept)
 
 
 def export(database: Database) -> list[str]:
@@ -38,23 +28,23 @@ def export(database: Database) -> list[str]:
 
 
 def tamper(database: Database, *statements: str) -> None:
-    """What somebody with the file and a SQLite shell can do."""
-    with closing(sqlite3.connect(database.path)) as connection:
-        connection.execute("DROP TRIGGER record_no_UPDATE")
-        connection.execute("DROP TRIGGER record_no_DELETE")
+    """What somebody who may change the tables themselves can do."""
+    with database.write() as connection:
+        where = " ON record" if connection.dialect.name == "postgresql" else ""
+        for verb in ("insert", "update", "delete"):
+            connection.execute(text(f"DROP TRIGGER record_no_{verb}{where}"))
         for statement in statements:
-            connection.execute(statement)
-        connection.commit()
+            connection.execute(text(statement))
 
 
 @pytest.mark.parametrize(
     "change",
     [
         "line = 'nothing'",
-        "user = 'mallory'",
+        "\"user\" = 'mallory'",
         "at = '2026-11-22T09:00:00.000001Z'",
         "at = 'soon'",
-        "outcome = x'00ff'",
+        "outcome = line",
         "exit_code = 0",
         "call = 7",
         "hash = 'f' || substr(hash, 2)",
@@ -63,7 +53,7 @@ def tamper(database: Database, *statements: str) -> None:
 def test_a_changed_row_is_named(change, database):
     fill(database)
     tamper(database, f"UPDATE record SET {change} WHERE seq = 3")
-    assert faults(database)[0] == "entry 3 was changed"
+    assert faults(database) == ["entry 3 was changed"]
 
 
 def test_a_changed_row_whose_hash_was_made_anew_is_named(database):
@@ -71,12 +61,10 @@ def test_a_changed_row_whose_hash_was_made_anew_is_named(database):
     lines = [json.loads(line) for line in export(database)]
     forged = {**lines[2], "line": "nothing"}
     del forged["hash"]
-    text = json.dumps(forged, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    spelled = json.dumps(forged, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(spelled.encode()).hexdigest()
     tamper(database, f"UPDATE record SET line = 'nothing', hash = '{digest}' WHERE seq = 3")
-    assert faults(database) == [
-        "entry 4 does not follow entry 3: one of them was moved or replaced"
-    ]
+    assert faults(database) == ["entry 4 does not follow entry 3: one of them was replaced"]
 
 
 @pytest.mark.parametrize(
@@ -98,20 +86,60 @@ def test_a_removed_row_is_named_even_if_the_rest_moved_up(database):
     tamper(
         database,
         "DELETE FROM record WHERE seq = 3",
-        "UPDATE record SET seq = seq - 1 WHERE seq > 3",
+        *(f"UPDATE record SET seq = {seq - 1} WHERE seq = {seq}" for seq in (4, 5, 6)),
     )
-    assert "entry 3 does not follow entry 2" in faults(database)[0]
+    assert faults(database) == [
+        f"entry {seq + 1} stands in the place of entry {seq}" for seq in (3, 4, 5)
+    ]
 
 
-def test_rows_that_changed_places_are_named(database):
+@pytest.mark.parametrize("other", [4, 6])
+def test_rows_that_changed_places_are_named(other, database):
     fill(database)
     tamper(
         database,
         "UPDATE record SET seq = 99 WHERE seq = 3",
-        "UPDATE record SET seq = 3 WHERE seq = 4",
-        "UPDATE record SET seq = 4 WHERE seq = 99",
+        f"UPDATE record SET seq = 3 WHERE seq = {other}",
+        f"UPDATE record SET seq = {other} WHERE seq = 99",
     )
-    assert "entry 3 does not follow entry 2" in faults(database)[0]
+    assert faults(database) == [
+        f"entry {other} stands in the place of entry 3",
+        f"entry 3 stands in the place of entry {other}",
+    ]
+
+
+def test_only_the_first_are_named_where_much_was_done(database):
+    fill(database, 50)
+    tamper(database, "UPDATE record SET line = 'nothing' WHERE seq > 9")
+    assert faults(database) == [
+        *(f"entry {seq} was changed" for seq in range(10, 20)),
+        "and more: these are the first",
+    ]
+
+
+def test_what_was_cut_off_at_the_end_shows_by_a_head_that_was_kept(database):
+    fill(database)
+    with database.read() as connection:
+        kept = chain.head(connection)
+    tamper(database, "DELETE FROM record WHERE seq > 4")
+    assert faults(database) == []
+    assert faults(database, kept) == ["entries 5-6 were removed"]
+
+
+def test_a_record_that_was_made_anew_shows_by_a_head_that_was_kept(database):
+    fill(database)
+    with database.read() as connection:
+        kept = chain.head(connection)
+    tamper(database, "DELETE FROM record")
+    row = {"at": "2026-11-22T09:00:00.000000Z", "event": "note"}
+    with database.append() as connection:
+        chain.append(connection, [row] * 9)
+    assert faults(database) == []
+    assert faults(database, kept) == [
+        "entry 6 is not the one that was kept: all up to it was made anew"
+    ]
+    with database.read() as connection:
+        assert faults(database, chain.head(connection)) == []
 
 
 def test_anyone_can_check_an_export(database):
@@ -121,8 +149,8 @@ def test_anyone_can_check_an_export(database):
         row = json.loads(line)
         given = row.pop("hash")
         assert row.get("previous", "") == previous
-        text = json.dumps(row, sort_keys=True, separators=(",", ":"))
-        assert hashlib.sha256(text.encode()).hexdigest() == given
+        spelled = json.dumps(row, sort_keys=True, separators=(",", ":"))
+        assert hashlib.sha256(spelled.encode()).hexdigest() == given
         previous = given
     with database.read() as connection:
         assert chain.head(connection) == (6, previous)
@@ -142,3 +170,8 @@ def test_an_empty_chain_is_sound(database):
     with database.read() as connection:
         assert chain.head(connection) == (0, "")
     assert faults(database) == []
+
+
+def test_a_blank_row_has_every_column_of_the_table():
+    columns = {column.name: "" if column.server_default else None for column in schema.record.c}
+    assert columns == chain.BLANK

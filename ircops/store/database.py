@@ -1,89 +1,95 @@
 """The database: opened, checked and brought up to date at start; afterwards a place to read and write.
 
-SQLite in the bot's state directory, safe for many threads and for a second process. Whatever goes wrong
-in it comes out as an OpsError that says what to do.
+A SQLite file, or PostgreSQL by its URL, with the same promises. Whatever goes wrong in it comes out as an
+OpsError that says what to do.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy import exc as faults
-from sqlalchemy.pool import ConnectionPoolEntry
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from ircops.errors import OpsError
+from ircops.store.sqlite import SQLite
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 FILE = "ircops.sqlite"
 BUSY = 5.0  # seconds to wait for another process that writes
 MIGRATIONS = Path(__file__).parent / "migrations"
-ALONE = "ircops_alone"  # execution option: the transaction takes the write lock when it begins
 
-REMEDIES = {  # SQLite's result code, https://sqlite.org/rescode.html -> what to do
-    "SQLITE_BUSY": "end the other process that writes to it",
-    "SQLITE_CANTOPEN": "it must be a file, in a directory that the bot may write",
-    "SQLITE_CORRUPT": "move it away or restore a backup",
-    "SQLITE_FULL": "make room on its disk",
-    "SQLITE_IOERR": "look at its disk",
-    "SQLITE_NOTADB": "move it away or restore a backup",
-    "SQLITE_PERM": "give it to the user the bot runs as",
-    "SQLITE_READONLY": "give it to the user the bot runs as",
-}
+
+class Kind(Protocol):
+    """What differs between one kind of database and another."""
+
+    name: str  # for people: which one it is, without a password
+    path: Path
+    faults: tuple[type[Exception], ...]  # of its driver
+
+    def opening(self) -> AbstractContextManager[None]: ...
+    def connect(self) -> Any: ...
+    def begin(self, connection: Any) -> bool: ...
+    def engine(self) -> Engine: ...
+    def check(self, connection: Any) -> None: ...
+    def names(self, connection: Any) -> set[str]: ...
+    def remedy(self, fault: Exception) -> str: ...
+    def copy(self, target: Path) -> None: ...
 
 
 class Database:
     """One database, from `open` to `close`. Blocking: for worker threads, not for the loop."""
 
-    engine: Engine
-
     def __init__(self, database: str | Path = "", state: Path = Path(), busy: float = BUSY) -> None:
-        """`database` is a path, relative to `state`, or `sqlite:///PATH`; "" is ircops.sqlite in `state`."""
-        name = str(database).removeprefix("sqlite:///") or FILE
-        if "://" in name:
-            scheme = name.partition("://")[0]  # not the rest, which may hold a password
-            raise OpsError(
-                f"[bot] database: {scheme} is not supported; leave it empty or name a SQLite file"
-            )
-        self.path = (state / Path(name).expanduser()).expanduser()
+        """`database` is a path, relative to `state`, or a URL; "" is ircops.sqlite in `state`.
+
+        `busy`: seconds to wait for another process that writes. Raises OpsError.
+        """
+        self._kind = _kind(str(database), state, busy)
         self._turn = threading.Lock()  # between our threads: SQLite looks again only after a while
-        self._busy = busy
-        self._appends: sqlite3.Connection | None = None
+        self._appends: Any = None
+        self._engine: Engine | None = None
+        self._making = threading.Lock()
+        self._fault = ""
+        self.trouble: Callable[[str], object] = lambda fault: None  # see `append`
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return self._kind.path
 
     def open(self) -> None:
-        """Make or check the file and bring its schema up to date. Raises OpsError in a sentence."""
-        self._make_file()
-        with _alone_in(self.path.parent):
-            self._open()
-
-    def _open(self) -> None:
-        url = URL.create("sqlite", database=str(self.path))
-        self.engine = create_engine(url, connect_args={"timeout": self._busy})
-        event.listen(self.engine, "connect", _configure)
-        event.listen(self.engine, "begin", _begin)
-        self._alone = self.engine.execution_options(**{ALONE: True})
+        """Make or check it and bring its schema up to date. Raises OpsError in a sentence."""
         try:
-            self._check()
-            self._migrate()
+            with self._kind.opening():
+                self._migrate(self._check())
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        if self._appends is not None:
-            self._appends.close()
-            self._appends = None
-        self.engine.dispose()
+        self._disconnect()
+        with self._making:
+            if self._engine is not None:
+                self._engine.dispose()
+            self._engine = None
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's, for `read` and `write`."""
+        with self._making:
+            if self._engine is None:
+                self._engine = self._kind.engine()
+            return self._engine
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A view of the data as of now, however long it takes to read. Raises OpsError."""
-        with self._in_a_sentence(), self.engine.connect() as connection:
+        with self._transaction(alone=False) as connection:
             yield connection
 
     @contextmanager
@@ -93,123 +99,132 @@ class Database:
         What is read in it is therefore still true when it commits. Raises OpsError, and nothing is
         written then.
         """
-        with self._turn, self._in_a_sentence(), self._alone.begin() as connection:
+        with self._turn, self._transaction(alone=True) as connection:
             yield connection
 
     @contextmanager
-    def append(self) -> Iterator[sqlite3.Connection]:
-        """Like `write`, on a connection of the driver itself that is kept: every call waits for the record."""
-        with self._turn, self._in_a_sentence():
-            if self._appends is None:
-                made = sqlite3.connect(self.path, timeout=self._busy, check_same_thread=False)
-                _configure(made)
-                self._appends = made
-            self._appends.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._appends
-                self._appends.execute("COMMIT")
-            except BaseException:
-                if self._appends.in_transaction:  # some faults have rolled it back already
-                    self._appends.execute("ROLLBACK")
-                raise
+    def _transaction(self, *, alone: bool) -> Iterator[Connection]:
+        from ircops.store.engine import transaction
 
-    def _make_file(self) -> None:
-        """The file holds what everybody did, so only its owner may read it; SQLite's side files follow."""
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self.path.exists():
-                self.path.touch(mode=0o600)
-            if self.path.is_file():
-                self.path.chmod(0o600)
-        except OSError as error:
-            cause = (error.strerror or "it fails").lower()
-            raise OpsError(
-                f"cannot make the database {self.path}: {cause}; set [bot] state to a directory the bot may write"
-            ) from error
-
-    def _check(self) -> None:
-        with self.read() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-        if found != "ok":
-            cause = " ".join(str(found).split())
-            raise OpsError(
-                f"the database {self.path} is damaged ({cause}); {REMEDIES['SQLITE_CORRUPT']}"
-            )
-
-    def _migrate(self) -> None:
-        """Go forward to the newest schema; alone, since two processes may start at once."""
-        known = sorted(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
-        with self.read() as connection:
-            if _version(connection) != known[-1]:
-                import alembic.command  # noqa: F401  # half a second, before anybody waits for our lock
-        with self.write() as connection:
-            version = _version(connection)
-            if version not in ("", *known):
-                raise OpsError(
-                    f"the database {self.path} has schema {version} of a newer ircops, this one knows {known[-1]}; "
-                    "install the newer one again or restore the backup from before it"
-                )
-            if version != known[-1]:
-                _upgrade(connection)
+            with transaction(self.engine, alone=alone) as connection:
+                yield connection
+        except TimeoutError as error:
+            busy = f"the database {self._kind.name} is busy with other reads; try again"
+            raise OpsError(busy) from error
+        except self._kind.faults as error:
+            raise self._in_words(error) from error
 
     @contextmanager
-    def _in_a_sentence(self) -> Iterator[None]:
+    def append(self) -> Iterator[Any]:
+        """Like `write`, on a connection of the driver itself that is kept: every call waits for the record.
+
+        SQL is spelled with `?`. When it fails for the first time, `trouble` is called with the sentence, and
+        with "" when it works again; in the thread that wrote.
+        """
+        with self._turn:
+            try:
+                self._begin()
+                yield self._appends
+                self._appends.execute("COMMIT")
+            except BaseException as error:
+                self._disconnect()  # which rolls back; some faults have done so already
+                fault = self._in_words(error) if isinstance(error, self._kind.faults) else error
+                if isinstance(fault, OpsError) and not self._fault:
+                    self._fault = fault.message
+                    self.trouble(fault.message)
+                if fault is error:
+                    raise
+                raise fault from error
+            if self._fault:
+                self._fault = ""
+                self.trouble("")
+
+    def _begin(self) -> None:
+        if self._appends is not None and not self._kind.begin(self._appends):
+            self.close()  # who reads needs new connections, too
+        if self._appends is None:
+            self._appends = self._kind.connect()
+            if not self._kind.begin(self._appends):
+                raise OpsError(f"the database {self._kind.name} has just gone; look where it is")
+
+    def _disconnect(self) -> None:
+        if self._appends is not None:
+            self._appends.close()
+            self._appends = None
+
+    def unguarded(self) -> bool:
+        """Whether somebody has taken away what refuses changes to the record. Raises OpsError."""
+        with self.append() as connection:
+            return not {name.lower() for name in self._kind.names(connection)} >= GUARDS
+
+    def copy(self, target: Path) -> None:
+        """Write a copy of it as of now to the file `target`; the bot goes on meanwhile. Raises OpsError."""
+        self._kind.copy(target)
+
+    def _check(self) -> str:
+        """See that it is sound, and give the number of its schema, "" if it has none. Nobody who writes waits."""
         try:
-            yield
-        except faults.TimeoutError as error:
+            with closing(self._kind.connect()) as connection:
+                self._kind.check(connection)
+                if "alembic_version" not in self._kind.names(connection):
+                    return ""
+                found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+                return str(found[0]) if found else ""
+        except self._kind.faults as error:
+            raise self._in_words(error) from error
+
+    def _migrate(self, version: str) -> None:
+        """Go forward to the newest schema; alone, since two processes may start at once."""
+        known = sorted(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
+        if version not in ("", *known):
             raise OpsError(
-                f"the database {self.path} is busy with other reads; try again"
-            ) from error
-        except (faults.DBAPIError, sqlite3.Error) as error:
-            cause = getattr(error, "orig", error)
-            name = getattr(cause, "sqlite_errorname", "")
-            # SQLITE_IOERR_FSYNC: the kind is in the second word
-            remedy = REMEDIES.get("_".join(name.split("_")[:2]), "see the bot's log")
-            raise OpsError(f"the database {self.path} fails: {cause}; {remedy}") from error
+                f"the database {self._kind.name} has schema {version} of a newer ircops, this one knows {known[-1]}; "
+                "install the newer one again or restore the backup from before it"
+            )
+        if version != known[-1]:
+            import alembic.command  # noqa: F401  # half a second, before anybody waits for our lock
+
+            with self.write() as connection:
+                _upgrade(connection)
+
+    def _in_words(self, fault: Exception) -> OpsError:
+        cause = " ".join(str(fault).split())
+        remedy = self._kind.remedy(fault)
+        return OpsError(f"the database {self._kind.name} fails: {cause}; {remedy}")
 
 
-@contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    """Two processes that start at once take turns: SQLite waits for nobody while it changes to WAL."""
-    handle = os.open(directory, os.O_RDONLY)
+GUARDS = {f"record_no_{verb}" for verb in ("insert", "update", "delete")}  # triggers
+
+
+def password(database: str) -> str:
+    """The password in `[bot] database`, "" if there is none: it must not be said or recorded."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _configure(connection: sqlite3.Connection, entry: ConnectionPoolEntry | None = None) -> None:
-    """Set what a connection must be told each time it is made."""
-    connection.isolation_level = (
-        None  # transactions begin where `_begin` says, not where the driver guesses
-    )
-    connection.execute(
-        "PRAGMA journal_mode = WAL"
-    )  # readers and the writer do not wait for each other
-    connection.execute(
-        "PRAGMA synchronous = FULL"
-    )  # committed is on the disk, also after a power cut
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin(connection: Connection) -> None:
-    alone = connection.get_execution_options().get(ALONE)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if alone else "BEGIN")
-
-
-def _version(connection: Connection) -> str:
-    """The schema's number, as Alembic keeps it; "" in a new database."""
-    if not inspect(connection).has_table("alembic_version"):
+        return unquote(urlsplit(database).password or "")
+    except ValueError:
         return ""
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
 
 
-def _upgrade(connection: Connection) -> None:
+def _kind(database: str, state: Path, busy: float) -> Kind:
+    name = database.removeprefix("sqlite:///") or FILE
+    scheme = name.partition("://")[0]
+    if scheme == name:
+        return SQLite((state / Path(name).expanduser()).expanduser(), busy)
+    if scheme == "postgresql+psycopg":
+        from ircops.store.postgres import Postgres
+
+        return Postgres(database, busy)
+    raise OpsError(  # not the rest, which may hold a password
+        f"[bot] database: {scheme} is not supported; leave it empty, name a SQLite file, "
+        "or write postgresql+psycopg://USER@HOST/NAME"
+    )
+
+
+def _upgrade(connection: Connection, to: str = "head") -> None:
     """Run the missing migrations in the transaction of `connection`: all of them or none."""
     from alembic import command, config
 
     settings = config.Config()
     settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     settings.attributes["connection"] = connection
-    command.upgrade(settings, "head")
+    command.upgrade(settings, to)

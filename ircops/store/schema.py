@@ -7,8 +7,6 @@ sorts as time does.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
@@ -89,12 +87,11 @@ transcript = Table(
     Index("transcript_message", "network", "channel", "message_id", unique=True),
 )
 
-
-def stamp(moment: datetime) -> str:
-    """The aware `moment` as it is stored."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def moment(stamp: str) -> datetime:
-    """The aware time that was stored, in UTC."""
-    return datetime.fromisoformat(stamp)
+detached = Table(
+    "detached",
+    metadata,
+    Column("word", String(32), primary_key=True),  # what a run is found again by, on its hosts
+    Column("call", Integer, nullable=False),
+    Column("hosts", Text, nullable=False),  # separated by spaces
+    Column("ends_at", TIME, nullable=False, server_default=""),  # its time limit; "" = none
+)

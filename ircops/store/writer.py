@@ -11,9 +11,9 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ircops.errors import OpsError, Unrecorded
@@ -33,12 +33,14 @@ class Numbered(Protocol):
     number: int  # 0 = none yet
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Append:
     row: Mapping[str, Any] | None
     call: Numbered | None
     must: bool
-    done: Future[None] = field(default_factory=Future)
+    is_done: bool = False
+    fault: OpsError | None = None
+    on_done: Callable[[], object] | None = None  # called in any thread
 
 
 class Writer:
@@ -48,6 +50,7 @@ class Writer:
         self._database = database
         self._retry = retry
         self._later: asyncio.TimerHandle | None = None
+        self._flushes = 0  # since the start
         self._waiting: deque[_Append] = deque()
         self._numbers: deque[int] = deque()  # taken, for calls to come
         self._asking = asyncio.Lock()
@@ -62,7 +65,7 @@ class Writer:
         """Write what waits; what still cannot be written goes to the log."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.submit(self._flush)
+            thread.submit(self.flush)
             thread.submit(self._give_back)
             await asyncio.to_thread(thread.shutdown)
         while self._waiting:
@@ -85,6 +88,16 @@ class Writer:
         """
         await self._put(_Append(row, call, must))
 
+    def later(self, row: Mapping[str, Any], call: Numbered) -> None:
+        """Append a row some time soon, or as soon as it can be. On the loop."""
+        append = _Append(row, call, must=False)
+        if self._thread is None:
+            _log_lost(append)
+        else:
+            self._waiting.append(append)
+            if self._later is None:
+                self._later = self._loop.call_later(LINGER, self._linger, self._flushes)
+
     def write(self, row: Mapping[str, Any], call: Numbered) -> None:
         """Append a row that must be durable when this returns; in a worker thread. Raises Unrecorded."""
         append = _Append(row, call, must=True)
@@ -92,39 +105,55 @@ class Writer:
             raise _stopping()
         self._waiting.append(append)
         with self._writing:
-            if not append.done.done():  # nobody took it along
+            if not append.is_done:  # nobody took it along
                 self._flush_alone()
-        append.done.result()
+        if append.fault:
+            raise append.fault
+
+    def flush(self) -> None:
+        """Write all that waits. In a worker thread."""
+        with self._writing:
+            self._flush_alone()
 
     async def _put(self, append: _Append) -> None:
-        if self._thread is not None:
-            self._waiting.append(append)
+        if self._thread is None:
             if append.must:
-                self._submit()
-            else:
-                self._submit_after(LINGER)
-            await asyncio.shield(asyncio.wrap_future(append.done))
-        elif append.must:
-            raise _stopping()
-        else:
+                raise _stopping()
             _log_lost(append)
+            return
+        done = self._loop.create_future()
+        append.on_done = lambda: self._loop.call_soon_threadsafe(_release, done)
+        self._waiting.append(append)
+        if append.must:
+            self._submit()
+        else:
+            self._submit_after(LINGER)
+        await done
+        if append.fault:
+            raise append.fault
+
+    def _linger(self, flushes: int) -> None:
+        """Write what waits, unless others write all the time. On the loop."""
+        if flushes == self._flushes:
+            self._submit()
+        elif self._waiting:
+            self._later = self._loop.call_later(LINGER, self._linger, self._flushes)
+        else:
+            self._later = None
 
     def _submit(self) -> None:
         """Have the thread look at what waits. On the loop."""
         self._later = None
         if self._thread is not None and self._waiting:
-            self._thread.submit(self._flush).add_done_callback(_log_fault)
+            self._thread.submit(self.flush).add_done_callback(_log_fault)
 
     def _submit_after(self, seconds: float) -> None:
         if self._later is None:
             self._later = self._loop.call_later(seconds, self._submit)
 
-    def _flush(self) -> None:
-        with self._writing:
-            self._flush_alone()
-
     def _flush_alone(self) -> None:
         """Write all that waits. In any thread, holding the lock, as are `_write` and `_settle`."""
+        self._flushes += 1
         batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
         fault: OpsError | None = OpsError("the writer failed; see the bot's log")
         try:
@@ -158,13 +187,13 @@ class Writer:
             log.error("%d rows wait to be recorded: %s", len(kept), fault.message)
             self._loop.call_soon_threadsafe(self._submit_after, self._retry)
         for append in batch:
-            if append.done.done():  # it was kept before
+            if append.is_done:  # it was kept before
                 continue
+            append.is_done = True
             if fault and append.must:
-                sentence = f"not run, since it cannot be recorded: {fault.message}"
-                append.done.set_exception(Unrecorded(sentence))
-            else:
-                append.done.set_result(None)
+                append.fault = Unrecorded(f"not run, since it cannot be recorded: {fault.message}")
+            if append.on_done:
+                append.on_done()
 
     def _give_back(self) -> None:
         """Leave no gap: numbers that were taken and not used go back, unless somebody has taken later ones."""
@@ -180,6 +209,11 @@ def _take_numbers(connection: sqlite3.Connection) -> range:
     change = "UPDATE counters SET value = value + ? WHERE name = 'call' RETURNING value"
     ((last,),) = connection.execute(change, (BLOCK,)).fetchall()
     return range(last - BLOCK + 1, last + 1)
+
+
+def _release(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def _stopping() -> Unrecorded:

@@ -17,6 +17,15 @@ APPEND_ONLY = {  # by dialect, for triggers have no common language
         "BEGIN SELECT RAISE(ABORT, 'the record is append-only'); END"
         for verb in ("UPDATE", "DELETE")
     ],
+    "postgresql": [
+        "CREATE FUNCTION record_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the record is append-only'; END $$",
+        *(
+            f"CREATE TRIGGER record_no_{verb} BEFORE {verb} ON record "
+            "FOR EACH STATEMENT EXECUTE FUNCTION record_append_only()"
+            for verb in ("UPDATE", "DELETE", "TRUNCATE")
+        ),
+    ],
 }
 
 
