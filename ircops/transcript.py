@@ -13,22 +13,22 @@ import json
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from sqlalchemy import or_, select
 
 from ircops.call import Said
 from ircops.errors import OpsError
 from ircops.redact import redactor
 from ircops.store.database import Database
-from ircops.store.schema import moment, stamp, transcript
+from ircops.store.times import moment, stamp
 
 log = logging.getLogger(__name__)
 
-GATHER = 1.0  # seconds that lines are gathered before they are written together
+GATHER = (
+    1.0  # seconds that lines are gathered before they are written together, unless a batch is full
+)
 BATCH = 100  # lines a transaction: what writes to the record waits milliseconds for one, not more
 WAITING = 20_000  # lines that wait while they cannot be written
 RETRY = 30.0  # seconds until that is tried again
@@ -39,6 +39,13 @@ EVENTS = ("join", "part", "quit", "nick", "mode")  # nobody looks for them by wo
 QUOTED = re.compile(r"(\S+: )?([#&+!]\S+ )?(\d{4}-\d\d-\d\d )?\d\d:\d\d (<|\* |-)")
 
 Place = tuple[str, str]  # network and channel
+
+_INSERT = """INSERT INTO transcript
+    (at, network, channel, nick, account, kind, text, is_ours, message_id) VALUES """
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# a line that is there already came again, in a history
+_ONCE = " ON CONFLICT DO NOTHING"
+_PRUNE = "DELETE FROM transcript WHERE id IN (SELECT id FROM transcript WHERE at < ? LIMIT ?)"
 
 
 class Transcript:
@@ -93,7 +100,11 @@ class Transcript:
             self._waiting.popleft()
             self.lost += 1
         self._waiting.append(said)
-        if self._timer is None:
+        if (
+            len(self._waiting) == BATCH
+        ):  # a little often, not much at once: who answers now shares the CPU
+            self._flush_in(0)
+        elif self._timer is None:
             self._flush_in(GATHER)
 
     def _flush_in(self, seconds: float) -> None:
@@ -133,26 +144,25 @@ class Transcript:
         return True
 
     def _write(self, batch: list[Said]) -> None:
-        rows = [self._row(said) for said in batch]
-        with self._database.write() as connection:
-            # a line that is there already came again, in a history
-            insert = transcript.insert().prefix_with("OR IGNORE", dialect="sqlite")
-            connection.execute(insert, rows)
+        """In one statement: at each of several, others would take turns with us, and the record waits."""
+        values = [value for said in batch for value in self._row(said)]
+        rows = ", ".join([_ROW] * len(batch))
+        with self._database.append() as connection:
+            connection.execute(_INSERT + rows + _ONCE, values)
 
-    def _row(self, said: Said) -> Mapping[str, Any]:
-        text = said.text.encode("utf-8", "replace").decode().replace("\0", "")
-        known = vars(said) | {"at": stamp(said.at), "text": self._redact(text)}
-        return known | {"message_id": said.message_id or None, "is_ours": int(said.is_ours)}
+    def _row(self, said: Said) -> tuple[str | int | None, ...]:
+        text = self._redact(said.text.encode("utf-8", "replace").decode().replace("\0", ""))
+        place = (stamp(said.at), said.network, said.channel)
+        who = (said.nick, said.account)
+        return (*place, *who, said.kind, text, int(said.is_ours), said.message_id or None)
 
     def _prune(self) -> None:
         """Throw away what is too old, a batch at a time: the record must not wait."""
-        column = transcript.c
         before = stamp(self._now() - self._keep)
-        old = select(column.id).where(column.at < before).limit(BATCH).scalar_subquery()
         gone = 1
         while gone:
-            with self._database.write() as connection:
-                gone = connection.execute(transcript.delete().where(column.id.in_(old))).rowcount
+            with self._database.append() as connection:
+                gone = connection.execute(_PRUNE, (before, BATCH)).rowcount
         self._pruned_at = self._now()
 
     # -- reading --
@@ -172,6 +182,10 @@ class Transcript:
         `user` is a nick or an account; what begins with `but` is not looked for. Also finds what was
         said a moment ago.
         """
+        from sqlalchemy import or_, select
+
+        from ircops.store.schema import transcript
+
         if self._thread is not None:
             self._thread.submit(self._flush).result()
         column = transcript.c
@@ -195,6 +209,10 @@ class Transcript:
 
     def export(self, channel: str = "", since: datetime | None = None) -> Iterator[Said]:
         """All of it, oldest first; `channel` is `#ops` or `network/#ops`."""
+        from sqlalchemy import select
+
+        from ircops.store.schema import transcript
+
         network, _, name = channel.rpartition("/")
         column = transcript.c
         query = select(transcript).order_by(column.at, column.id)
@@ -207,9 +225,11 @@ class Transcript:
         return self._read(query)
 
     def _read(self, query: Any) -> Iterator[Said]:
-        with self._database.read() as connection:
-            rows = connection.execution_options(yield_per=500).execute(query).mappings()
-            for row in rows:
+        with (
+            self._database.read() as connection,
+            connection.execution_options(yield_per=500).execute(query) as found,
+        ):
+            for row in found.mappings():
                 known = {name: row[name] for name in Said.__dataclass_fields__}
                 known |= {"at": moment(row["at"]), "is_ours": bool(row["is_ours"])}
                 yield Said(**known | {"message_id": row["message_id"] or ""})

@@ -44,6 +44,8 @@ class TestJoins:
         assert gate.hear(IN, 0) == ["WHO #ops", "MODE #ops"]
         gate.hear(":s 005 opsbot WHOX :are supported", 0)
         assert gate.hear(IN, 0) == ["WHO #ops %tuhna,152", "MODE #ops"]
+        gate.hear(":s 005 opsbot MONITOR=30 :are supported", 0)
+        assert gate.hear(IN, 0)[2:] == ["MONITOR + NickServ"]
         assert gate.hear(":alice!a@b JOIN #ops", 0) == []
 
     def test_after_a_kick_it_comes_back_ever_more_patiently(self):

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import logging
 import random
 import time
@@ -12,7 +13,7 @@ import scramp
 from ircops.call import Kind
 from ircops.config import Address, Bot, Join, Secret
 from ircops.errors import Refused
-from ircops.irc.ends import Backoff, Banned
+from ircops.irc.ends import Backoff, Banned, growth
 from ircops.irc.sts import Policies
 from tests.certificates import Authority
 from tests.scripted_ircd import ScriptedIrcd, echo, eventually, running
@@ -420,6 +421,14 @@ def test_the_first_try_is_at_once_and_then_ever_later_until_it_worked():
     assert [backoff.next(0.25, 60) for _ in range(100)][-1] == 60
     backoff.reset()
     assert backoff.next(0.25, 60) == 0
+    refused = growth(ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens"))
+    both = "Multiple exceptions: [Errno 111] Connect call failed ('::1', 1), [Errno 111] Connect …"
+    assert growth(OSError(both)) == refused
+    assert growth(OSError(both.replace("111", "113", 1))) == 2
+    assert growth(OSError(errno.ETIMEDOUT, "silence")) == growth(Banned("go away")) == 2
+    backoff.reset()
+    waits = [backoff.next(1, 2, growth=refused) for _ in range(6)]
+    assert waits == [0, 1, 1.25, 1.5625, 1.953125, 2]
     lucky = Backoff(jitter=lambda: 0.0)
     assert [lucky.next(0.25, 60) for _ in range(3)] == [0, 0.125, 0.25]
     backoff = Backoff(jitter=lambda: 0.0)

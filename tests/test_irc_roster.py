@@ -300,3 +300,38 @@ def test_no_line_raises(raw):
     line = parse(b":a!b@c " + raw)
     if line is not None:
         roster().feed(line)
+
+
+NICKSERV_ON = ":irc.test 730 opsbot :NickServ!s@services.test"
+NICKSERV_OFF = ":irc.test 731 opsbot :nickserv"
+
+
+def test_services_are_away_when_the_server_says_so():
+    found = roster()
+    for line, is_away in (
+        (NICKSERV_OFF, False),  # never seen: this network may have none
+        (NICKSERV_ON, False),
+        (NICKSERV_OFF, True),
+        (":irc.test 730 opsbot :alice!al@home", True),
+        (NICKSERV_ON, False),
+        (":irc.test CAP opsbot DEL :chghost sasl", True),
+        (":irc.test CAP opsbot NEW :sasl=PLAIN", False),
+        (":irc.test CAP opsbot DEL :chghost", False),
+    ):
+        tell(found, line)
+        assert found.are_services_away is is_away, line
+    found.reset("opsbot", set())
+    tell(found, NICKSERV_OFF)  # gone while we were
+    assert found.are_services_away
+
+
+def test_a_person_is_known_by_number_whatever_the_nick():
+    found = roster(CACHE_CAPS, ALICE, ":bob!b@home JOIN #ops * :Bob")
+    number = found.person("alice").number
+    tell(found, ":alice!al@home NICK al", ":al!al@home ACCOUNT carol")
+    assert found.account_of(number) == "carol"
+    tell(found, ":al!al@home ACCOUNT *")
+    assert found.account_of(number) == ""
+    tell(found, ":al!al@home QUIT", ALICE)
+    assert found.account_of(number) is None
+    assert found.account_of(0) is None

@@ -8,15 +8,14 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from ircops import config
-from ircops.call import Call, Reply, Sender
+from ircops.call import SERVICES_AWAY, Call, Reply, Sender
 from ircops.irc import render
 from ircops.irc.busy import Busy
 from ircops.irc.outlet import Outlet
 from ircops.irc.protocol import Line, build, split_mask
-from ircops.irc.roster import WHO_FIELDS, Roster
+from ircops.irc.roster import SERVICES, WHO_FIELDS, Roster
 from ircops.irc.voice import Voice
 
 log = logging.getLogger(__name__)
@@ -147,6 +146,9 @@ class Joins:
         return self.tick(now)
 
     def _find(self, channel: str) -> _Wanted | None:
+        for wanted in self._wanted:
+            if channel == wanted.join.name:  # as it mostly is
+                return wanted
         fold = self._roster.fold
         folded = fold(channel)
         return next((wanted for wanted in self._wanted if fold(wanted.join.name) == folded), None)
@@ -157,7 +159,8 @@ class Joins:
         if wanted := self._find(channel):
             wanted.due, wanted.since = math.inf, now
         who = (WHO_FIELDS,) if self._roster.isupport.whox else ()
-        return [build("WHO", channel, *who), build("MODE", channel)]
+        monitor = [build("MONITOR", "+", SERVICES)] if self._roster.isupport.monitor else []
+        return [build("WHO", channel, *who), build("MODE", channel), *monitor]
 
     def _put_out(self, channel: str, why: str, now: float) -> None:
         if wanted := self._find(channel):
@@ -242,7 +245,8 @@ class Listener:
             account=person.account,
             mask=line.source,
             network=self._network,
-            evidence=person.evidence,
+            evidence=person.evidence or SERVICES_AWAY * self._roster.are_services_away,
+            person=person.number,
             in_channel=any(fold(name) in person.channels for name in self._joins.names),
         )
         message_id = line.tags.get("msgid", "")
@@ -282,8 +286,5 @@ class Listener:
 
 
 def _timestamp(line: Line) -> float:
-    """Seconds since 1970 of the line's `time` tag; 0 for none, or none that can be read (IRCv3 server-time)."""
-    try:
-        return datetime.fromisoformat(line.tags.get("time", "")).replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return 0.0
+    """Seconds since 1970 of the line's time; 0 for none, or none that can be read."""
+    return line.at.timestamp() if line.at else 0.0

@@ -21,7 +21,7 @@ from irc.connection import AioFactory
 
 from ircops import config
 from ircops.errors import Refused
-from ircops.irc.ends import Unavailable
+from ircops.irc.ends import Unavailable, numbers
 from ircops.irc.protocol import Line, LineBuffer, build, parse
 
 log = logging.getLogger(__name__)
@@ -198,8 +198,7 @@ def reason(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return f"{error.strerror}".lower()
     if isinstance(error, OSError):
-        numbers = [error.errno] if error.errno else re.findall(r"\[Errno (\d+)\]", str(error))
-        words = dict.fromkeys(os.strerror(int(number)).lower() for number in numbers)
+        words = dict.fromkeys(os.strerror(number).lower() for number in numbers(error))
         return ", ".join(words) or str(error) or "no answer in time"
     return str(error)
 

@@ -6,6 +6,7 @@ and the back-off grows.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 
@@ -15,6 +16,10 @@ THROTTLED = 15.0  # seconds; UnrealIRCd's own measure is 3 connections in 60 s
 BANNED = 300.0  # seconds; who knocks more often is banned for longer
 REFUSED = 60.0  # seconds; services lock accounts for which too many passwords were tried
 MOST_PATIENCE = 3600.0  # seconds between two tries at a server that does not want us now
+
+# Each wait is so many times the one before. Where nobody listens a try costs nobody anything, and the server may
+# be up again any moment: then we wait a quarter of the time that it has been away.
+GROWTH, GROWTH_REFUSED = 2.0, 1.25
 
 # By an operator, whose words follow: they are no verdict of the server.
 _KILL = re.compile(r"\bkill(ed)? (\(|by )", re.IGNORECASE)
@@ -61,6 +66,19 @@ def closed(words: str) -> Unavailable:
     return Unavailable(f"closed by the server: {words}")
 
 
+def growth(error: Exception) -> float:
+    """How much longer to wait the next time."""
+    is_refused = isinstance(error, OSError) and {*numbers(error)} == {errno.ECONNREFUSED}
+    return GROWTH_REFUSED if is_refused else GROWTH
+
+
+def numbers(error: OSError) -> list[int]:
+    """Its errno; of several addresses tried (asyncio tells them in words) that of each."""
+    if error.errno:
+        return [error.errno]
+    return [int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))]
+
+
 def patience(error: Exception) -> float:
     """Seconds to leave the server alone. Even a refusal may pass when the same settings have worked before."""
     if isinstance(error, Refused):
@@ -69,7 +87,7 @@ def patience(error: Exception) -> float:
 
 
 class Backoff:
-    """How long to wait before trying again: not at all, then twice as long each time, with jitter.
+    """How long to wait before trying again: not at all, then longer each time, with jitter.
 
     Where a server asks for patience it gets that, and twice as much each time it asks again.
     """
@@ -79,15 +97,16 @@ class Backoff:
         self.reset()
 
     def reset(self) -> None:
-        self._tries = self._asked = 0
+        self._seconds, self._asked = 0.0, 0
 
-    def next(self, least: float, most: float, patience: float = 0.0) -> float:
+    def next(
+        self, least: float, most: float, patience: float = 0.0, growth: float = GROWTH
+    ) -> float:
         """Seconds. `jitter` (0 to 1) keeps all the bots of a network from coming back at one moment."""
-        self._tries += 1
+        wait = self._seconds
+        self._seconds = min(max(wait * growth, least), most)
         if patience:
             self._asked += 1
             seconds = min(patience * 2 ** min(self._asked - 1, 30), MOST_PATIENCE)
             return float(seconds * (1 + self._jitter() / 4))
-        if self._tries == 1:
-            return 0.0
-        return float(min(least * 2 ** min(self._tries - 2, 30), most) * (1 + self._jitter()) / 2)
+        return wait * (1 + self._jitter()) / 2

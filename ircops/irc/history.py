@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from ircops.irc.channels import BOT_TAGS, Joins
 from ircops.irc.protocol import Line, build
 from ircops.irc.roster import Roster
-from ircops.irc.scribe import stamped
 
 LEAST = 30.0  # seconds of deafness that are worth a line
 PATIENCE = 10.0  # seconds for each page of the history to come
@@ -83,7 +82,7 @@ class Gaps:
 
     def feed(self, line: Line, now: float) -> list[bytes]:
         if "batch" not in line.tags:
-            self._heard = stamped(line) or self._wall()
+            self._heard = line.at or self._wall()
         elif channel := self._batches.get(line.tags["batch"]):
             self._read(channel, line)
             return []
@@ -136,7 +135,7 @@ class Gaps:
 
     def _read(self, channel: str, line: Line) -> None:
         """Take a line of the history."""
-        gap, at = self._gaps.get(channel), stamped(line)
+        gap, at = self._gaps.get(channel), line.at
         if gap is None or gap.until is None or at is None:
             return
         gap.page += 1

@@ -103,7 +103,7 @@ class Incoming:
                 return []
             if line.param(0).startswith("-") and reference in self._opened:
                 return self._opened.pop(reference).lines
-        opened = self._opened.get(line.tags.get("batch", ""))
+        opened = self._opened.get(line.tags.get("batch", "")) if self._opened else None
         if opened is None:
             return [line]
         if line.source == opened.start.source and len(opened.lines) < TEXTS:

@@ -15,7 +15,7 @@ from ircops.call import Call, Kind, Said
 from ircops.errors import Refused
 from ircops.irc.channels import Joins, Listener
 from ircops.irc.connection import Liveness, Reactor, Wire, reason
-from ircops.irc.ends import Backoff, Banned, Unavailable, patience
+from ircops.irc.ends import Backoff, Banned, Unavailable, growth, patience
 from ircops.irc.history import Gaps
 from ircops.irc.multiline import Incoming
 from ircops.irc.outlet import Outlet
@@ -34,6 +34,8 @@ FAREWELL = 2.0  # seconds for what waits, and the QUIT behind it, to leave when 
 GRACE = 2.0  # seconds that something planned may be late before we count as stuck
 # The server has said what it says of itself: end of MOTD, or no MOTD.
 ALL_SAID = frozenset({"376", "422", "PONG"})
+
+SAID = frozenset({"PRIVMSG", "NOTICE", "TAGMSG"})
 
 SECONDS_LEFT = "\0"  # stands for them in the words of a status
 
@@ -101,6 +103,10 @@ class Network:
         """Our channels that whoever has this nick!user@host is in at this moment."""
         return self._joins.shared_with(mask)
 
+    def account_of(self, person: int) -> str | None:
+        """The account that the person of this number has now; None if we do not see them any more."""
+        return self._roster.account_of(person)
+
     def outlet(self, channel: str) -> Outlet:
         """Where to say in `channel` what nobody asked for."""
         return Outlet(self._voice, self._joins.name(channel) or channel, None)
@@ -164,7 +170,8 @@ class Network:
                 server = 0
                 self._backoff.reset()
             why = reason(error)
-            wait = self._backoff.next(network.reconnect_min, network.reconnect_max, patience(error))
+            limits = (network.reconnect_min, network.reconnect_max)
+            wait = self._backoff.next(*limits, patience(error), growth(error))
             log.warning("network %s: %s: %s; again in %.1f s", self.name, address, why, wait)
             self._plan(wait, f"reconnecting in {SECONDS_LEFT} s: {why}")
             await asyncio.sleep(wait)
@@ -233,8 +240,13 @@ class Network:
             self._take(whole, now)
 
     def _take(self, line: Line, now: float) -> None:
-        self._sts.feed(line)
         self._scribe.feed(line)
+        if line.command in SAID:  # most lines by far, and of concern to few
+            self._voice.feed(line)
+            self._gaps.feed(line, now)
+            self._listener.feed(line)
+            return
+        self._sts.feed(line)
         self._roster.feed(line)
         self._send(Priority.URGENT, self._registration.feed(line, now))
         self._voice.feed(line)

@@ -10,6 +10,7 @@ import string
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 LINE_LIMIT = 8191 + 512  # bytes of the tags and of the rest (IRCv3 message-tags)
 NO_TAGS: Mapping[str, str] = {}
@@ -37,6 +38,15 @@ class Line:
     @property
     def nick(self) -> str:
         return split_mask(self.source)[0]
+
+    @property
+    def at(self) -> datetime | None:
+        """When the server got it, aware; None if it does not say, or nothing we can read (IRCv3 server-time)."""
+        try:
+            at = datetime.fromisoformat(self.tags.get("time", ""))
+        except ValueError:
+            return None
+        return at if at.tzinfo is UTC else at.replace(tzinfo=UTC)  # the specification has no other
 
 
 def split_mask(mask: str) -> tuple[str, str, str]:
@@ -84,8 +94,10 @@ def _tags(text: str) -> dict[str, str]:
     tags = {}
     for tag in text.split(";"):
         key, _, value = tag.partition("=")
+        if "\\" in value:
+            value = _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), value)
         if key:
-            tags[key] = _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), value)
+            tags[key] = value
     return tags
 
 
@@ -205,6 +217,7 @@ class Isupport:
         self.chathistory = limit  # lines of history at once; 0 = as many as one likes
         self.linelen = max(self.linelen, _NUMBERS["LINELEN"])
         self.whox = "WHOX" in self._tokens
+        self.monitor = "MONITOR" in self._tokens
         self.denied_tags = frozenset(found("CLIENTTAGDENY", "").split(","))  # IRCv3 message-tags
         self.bot = found("BOT", "")[:1]  # the user mode that marks us as one (IRCv3 bot-mode)
 

@@ -6,6 +6,7 @@ channel with us any more has no account. It outlives no connection (`reset`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from ircops.irc.protocol import Isupport, Line, split_mask
 # Token, user, host, nick, account; the token marks the answers to our own question (ircv3.net/specs/extensions/whox).
 WHO_TOKEN = "152"
 WHO_FIELDS = f"%tuhna,{WHO_TOKEN}"
+
+SERVICES = "NickServ"  # who is there as long as services are, on nearly all networks
 
 
 @dataclass(eq=False)
@@ -28,6 +31,7 @@ class Person:
     channels: set[str] = field(default_factory=set)  # folded
     connection: int = 0  # on which connection of ours they were seen
     has_quit: bool = False
+    number: int = field(default_factory=itertools.count(1).__next__)  # of this process; 0 is nobody
 
     @property
     def identity(self) -> str:
@@ -43,6 +47,7 @@ class Roster:
 
     def __init__(self) -> None:
         self._connection = 0
+        self._has_seen_services = False
         self.reset("", frozenset())
 
     def reset(self, me: str, caps: AbstractSet[str]) -> None:
@@ -53,6 +58,7 @@ class Roster:
         self.isupport = Isupport()
         self._people: dict[str, Person] = {}
         self._channels: dict[str, set[str]] = {}  # of the channels we are in: the modes
+        self.are_services_away = False  # the server said so: nobody can log in until they are back
 
     # -- asked --
 
@@ -63,8 +69,12 @@ class Roster:
         """Who has this nick now, of those who share a channel with us."""
         return self._people.get(self.fold(nick))
 
+    def account_of(self, number: int) -> str | None:
+        """The account that the person of this number has now; None if we do not see them any more."""
+        return next((p.account for p in self._people.values() if p.number == number), None)
+
     def is_me(self, nick: str) -> bool:
-        return self.fold(nick) == self.fold(self.me)
+        return len(nick) == len(self.me) and self.fold(nick) == self.fold(self.me)
 
     def is_joined(self, channel: str) -> bool:
         """We are in `channel`."""
@@ -136,9 +146,16 @@ class Roster:
                 self._move(line.nick, line.param(0), line.param(1))
             case "MODE":
                 self._change_modes(line.param(0), line.params[1:])
-            case "CAP" if line.param(1).upper() == "DEL":
-                if "account-notify" in line.params[-1].split(" "):
+            case "CAP" if line.param(1).upper() in ("DEL", "NEW"):
+                names = {name.partition("=")[0] for name in line.params[-1].split(" ")}
+                is_gone = line.param(1).upper() == "DEL"
+                if is_gone and "account-notify" in names:
                     self._forget_accounts()
+                if "sasl" in names:  # services take logins, so they go together
+                    self.are_services_away = is_gone
+            case "730" | "731" if self.fold(split_mask(line.param(1))[0]) == self.fold(SERVICES):
+                self._has_seen_services |= line.command == "730"  # RPL_MONONLINE
+                self.are_services_away = line.command == "731" and self._has_seen_services
             case "001":
                 self.me = line.param(0) or self.me
             case "005":

@@ -64,7 +64,7 @@ class Scribe:
             text = plain(text)
         for channel in filter(None, map(self._joins.name, channels)):
             said = Said(
-                stamped(line) or self._now(),
+                line.at or self._now(),
                 self._network,
                 channel,
                 self._roster.me if is_ours else line.nick or line.source,
@@ -89,11 +89,3 @@ def _kind(line: Line) -> tuple[str, str]:
     if text.startswith("\x01ACTION "):
         return "action", text[8:].removesuffix("\x01")
     return ("notice" if line.command == "NOTICE" else "message"), text
-
-
-def stamped(line: Line) -> datetime | None:
-    """The line's `time` tag; None without one, or if it cannot be read (IRCv3 server-time)."""
-    try:
-        return datetime.fromisoformat(line.tags.get("time", "")).replace(tzinfo=UTC)
-    except ValueError:
-        return None
