@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 VENV = HERE / ".venv"
-PEERS = ("limnoria", "sopel", "irc>=20.5")
+PEERS = ("limnoria", "sopel", "irc>=20.5", "paramiko>=5")
 QUIET = 1_000_000  # a limit that is never met
 
 
@@ -39,6 +39,11 @@ class Subject:
         with (self.directory / "output").open("ab") as output:
             quiet = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
             home = os.environ | {"HOME": str(self.directory)}
+            # each has its bytecode, as if it were installed, also in a checkout and where none may be written
+            home |= {
+                "PYTHONPYCACHEPREFIX": str(self.directory / "bytecode"),
+                "PYTHONDONTWRITEBYTECODE": "",
+            }
             self.process = subprocess.Popen(command, cwd=self.directory, env=home, **quiet)
 
     def stop(self) -> None:
@@ -66,17 +71,18 @@ def subjects(directory: Path) -> list[Subject]:
     programs = {
         "raw": _peer("raw.py"),
         "aio": _peer("aio.py"),
-        "ircops": _ircops,
+        "ircops": run_ircops,
         "limnoria": _limnoria,
-        "sopel": _sopel,
+        "sopel": run_sopel,
     }
     return [Subject(name, command, directory / name) for name, command in programs.items()]
 
 
 def install() -> None:
     """Have the peers from PyPI, as they come."""
-    if not (VENV / "bin" / "sopel").exists():
-        venv.create(VENV, with_pip=True)
+    if not any(VENV.glob("lib/*/site-packages/paramiko")):
+        if not (VENV / "bin" / "pip").exists():
+            venv.create(VENV, with_pip=True)
         pip = [str(VENV / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *PEERS], check=True)
 
@@ -88,7 +94,7 @@ def _peer(name: str) -> Callable[[Path, int, str, str], list[str]]:
     return command
 
 
-def _ircops(directory: Path, port: int, nick: str, channel: str) -> list[str]:
+def run_ircops(directory: Path, port: int, nick: str, channel: str) -> list[str]:
     path = directory / "ircops.ini"
     path.write_text(f"""
 [bot]
@@ -131,7 +137,7 @@ supybot.log.level: WARNING
     return [str(VENV / "bin" / "limnoria"), "--allow-root", str(path)]
 
 
-def _sopel(directory: Path, port: int, nick: str, channel: str) -> list[str]:
+def run_sopel(directory: Path, port: int, nick: str, channel: str) -> list[str]:
     path = directory / "sopel.cfg"
     path.write_text(f"""
 [core]

@@ -32,23 +32,27 @@ RATE = 2000  # lines a second in the busy channel
 ASKERS = 10  # of the burst
 NAPS = 10
 NAP = 5  # seconds
+IN_TURN = ("ping", "busy", "burst", "naps")  # one bot after the other
+MEASURES = ("start", *IN_TURN, "back", "silence")
 MARKS = ("<!-- chat.py begins -->", "<!-- chat.py ends -->")  # around its table in README.md
 
 Figures = dict[str, dict[str, list[float]]]  # measure -> bot -> what was measured, in each round
 
 
 class Bench:
-    """One run. `quick` measures less of everything."""
+    """One run of some of the `MEASURES`. `quick` measures less of everything."""
 
-    def __init__(self, bots: list[Subject], server: InspIRCd, quick: bool) -> None:
-        self._bots, self._server, self._quick = bots, server, quick
+    def __init__(
+        self, bots: list[Subject], server: InspIRCd, measures: Sequence[str], quick: bool
+    ) -> None:
+        self._bots, self._server, self._measures, self._quick = bots, server, measures, quick
         self._rounds = 1 if quick else 3
         self.figures: Figures = defaultdict(lambda: defaultdict(list))
         self._words = (f"w{number}" for number in range(10**9))
 
     async def run(self) -> None:
-        _say("start to JOIN")
-        await self._starts()
+        if "start" in self._measures:
+            await self._starts()
         await self._server.start()
         try:
             for bot in self._bots:
@@ -57,12 +61,14 @@ class Bench:
             async with asyncio.timeout(60):
                 await asyncio.gather(*(person.bot_in for person in people))
             await self._all_in_turn(people)
-            await self._kill(people)
+            if "back" in self._measures:
+                await self._kill(people)
         finally:
             for bot in self._bots:
                 bot.stop()
         try:
-            await self._silence()
+            if "silence" in self._measures:
+                await self._silence()
         finally:
             self._server.kill()
             for bot in self._bots:
@@ -82,11 +88,11 @@ class Bench:
         for bot, person in pairs:
             self._note("RSS, before any SSH", bot, bot.resident)
             await self._sequence(person, 50)  # warm
-        for measure in (self._ping, self._busy, self._burst, self._naps):
-            for _ in range(1 if measure == self._naps else self._rounds):
+        for name in [name for name in IN_TURN if name in self._measures]:
+            for _ in range(1 if name == "naps" else self._rounds):
                 for bot, person in random.Random(1).sample(pairs, len(pairs)):
-                    _say(f"{measure.__name__.strip('_')}: {bot.name}")
-                    await measure(bot, person)
+                    _say(f"{name}: {bot.name}")
+                    await getattr(self, f"_{name}")(bot, person)
         for bot in self._bots:
             self._note("RSS, at the end", bot, bot.resident)
 
@@ -166,7 +172,8 @@ class Bench:
     # -- all at once --
 
     async def _starts(self) -> None:
-        for _ in range(self._rounds):
+        _say("start to JOIN")
+        for number in range(self._rounds + 1):
             for bot in self._bots:
                 async with Fake() as fake:
                     began = asyncio.get_running_loop().time()
@@ -175,7 +182,8 @@ class Bench:
                         joined = await asyncio.wait_for(fake.joined.get(), 30)
                     except TimeoutError:
                         raise SystemExit(f"{bot.name} does not join: {bot.output}") from None
-                    self._note("start to JOIN", bot, joined - began)
+                    if number:  # the first start of all makes a database, bytecode and the like
+                        self._note("start to JOIN", bot, joined - began)
                     bot.stop()
 
     async def _kill(self, people: Sequence[Client]) -> None:
@@ -259,8 +267,10 @@ def table(figures: Figures, names: list[str]) -> str:
     rows = [["", *names, "ircops ÷ best bot"], ["---"] * (len(names) + 2)]
     for measure, found in figures.items():
         medians = {name: quantile(found[name], 0.5) for name in names}
-        best = (max if "a second" in measure else min)(medians[name] for name in rivals)
-        ratio = f"{medians['ircops'] / best:.2f}" if 0 < best < float("inf") else ""
+        theirs = [medians[name] for name in rivals]
+        best = (max if "a second" in measure else min)(theirs, default=0)
+        ours = medians.get("ircops")
+        ratio = f"{ours / best:.2f}" if ours is not None and 0 < best < float("inf") else ""
         rows.append([measure, *(_shown(measure, medians[name]) for name in names), ratio])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -278,14 +288,16 @@ def _shown(measure: str, value: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="less of everything, in two minutes")
-    parser.add_argument("--only", nargs="+", help="these bots")
+    parser.add_argument("--bots", nargs="+", help="these bots")
+    parser.add_argument(
+        "--only", nargs="+", choices=MEASURES, default=MEASURES, help="these measures"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ircops-bench-") as directory:
-        bots = [
-            bot for bot in subjects(Path(directory)) if not options.only or bot.name in options.only
-        ]
-        bench = Bench(bots, InspIRCd(Path(directory)), options.quick)
+        wanted = options.bots
+        bots = [bot for bot in subjects(Path(directory)) if not wanted or bot.name in wanted]
+        bench = Bench(bots, InspIRCd(Path(directory)), options.only, options.quick)
         asyncio.run(bench.run())
     found = table(bench.figures, [bot.name for bot in bots])
     print(found)

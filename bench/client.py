@@ -46,10 +46,10 @@ class Client(asyncio.Protocol):
     def say(self, *lines: str) -> None:
         self.transport.write("".join(f"{line}\r\n" for line in lines).encode())
 
-    def ask(self, command: str, word: str) -> asyncio.Future[float]:
-        """Say `command word` in the channel; gives the seconds until the bot says `word`."""
+    def ask(self, command: str, word: str, last: str = "") -> asyncio.Future[float]:
+        """Say `command word` in the channel; gives the seconds until the bot says what ends in `word`, or `last`."""
         answer: asyncio.Future[float] = self._loop.create_future()
-        self._waiting[word.encode()] = answer
+        self._waiting[(last or word).encode()] = answer
         began = self._loop.time()
         self.say(f"PRIVMSG {self.channel} :{command} {word}")
         seconds: asyncio.Future[float] = self._loop.create_future()

@@ -11,4 +11,4 @@ from ircops import requires
 @click.pass_obj
 def approve(ops, hash):
     """Say yes to what somebody else asked for; HASH is in the question."""
-    click.echo(ops.on_loop(ops.approvals.approve, hash, ops.user))
+    click.echo(ops.on_loop(ops.approvals.approve, hash, ops.user, ops.call.sender))

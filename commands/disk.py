@@ -2,7 +2,7 @@
 
 import click
 
-from ircops import HOSTS, requires, run
+from ircops import HOSTS, requires, run, show
 
 # Storage only, and each device once: no tmpfs, no container layers, no images that are full by nature.
 DISKS = r"""df -hP | awk '
@@ -17,10 +17,6 @@ DISKS = r"""df -hP | awk '
 @requires("viewer")
 @click.command()
 @click.argument("hosts", type=HOSTS)
-@click.pass_context
-def disk(ctx, hosts):
+def disk(hosts):
     """How full the filesystems of HOSTS are."""
-    results = run(DISKS, hosts, fast=True)
-    click.echo(results)
-    if results.failed:
-        ctx.exit(1)
+    show(run(DISKS, hosts, fast=True))

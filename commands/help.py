@@ -11,6 +11,6 @@ from ircops import requires
 @click.pass_obj
 def help_(ops, command):
     """List the commands you may run, or explain COMMAND."""
-    lines = ops.catalog.explain(command, ops.user) if command else ops.catalog.overview(ops.user)
+    lines = ops.catalog.explain(command, ops.may) if command else ops.catalog.overview(ops.may)
     for line in lines:
         click.echo(line)

@@ -1,4 +1,4 @@
-"""!hosts: which hosts and groups there are."""
+"""!hosts: which hosts and groups there are, and how one is reached."""
 
 import click
 
@@ -10,12 +10,20 @@ from ircops import HOSTS, requires
 @click.argument("hosts", type=HOSTS, required=False)
 @click.pass_obj
 def hosts(ops, hosts):
-    """All hosts and groups, or which of them HOSTS are."""
-    named = hosts or ops.inventory.all
-    if not named:
-        raise click.ClickException("no hosts yet: name them in [hosts] of ircops.ini")
-    click.echo(f"{len(named)} host{'s' * (len(named) > 1)}: {named}")
-    groups = {name: named & group for name, group in ops.inventory.groups.items()}
+    """Which hosts and groups there are; of one host, how it is reached."""
+    inventory = ops.inventory
+    named = hosts or inventory.all
+    if named:
+        click.echo(f"{len(named)} host{'s' * (len(named) > 1)}: {named}")
+    if hosts and len(hosts) == 1:
+        (name,) = hosts
+        variables = inventory.variables(name).items()
+        click.echo(" ".join([str(inventory.host(name)), *(f"{k}={v}" for k, v in variables)]))
+    groups = {name: named & group for name, group in inventory.groups.items()}
     inside = [f"@{name} ({len(part)}): {part}" for name, part in groups.items() if part]
     if inside:
         click.echo(" · ".join(inside))
+    for fault in inventory.faults:
+        click.echo(f"kept as it was: {fault}")
+    if not named:
+        raise click.ClickException("no hosts yet: name them in [hosts] of ircops.ini")

@@ -18,7 +18,8 @@ def jobs(ops, last):
     others = [job for job in running if job.number != ops.job.number]
     for job in others:
         seconds = (now - job.started).total_seconds()
-        click.echo(f"#{job.number} {job.user} {job.line}: {job.state} for {seconds:.0f} s")
+        away = f"; {', '.join(job.away)} out of reach" if job.away else ""
+        click.echo(f"#{job.number} {job.user} {job.line}: {job.state} for {seconds:.0f} s{away}")
     if not others:
         click.echo("nothing is running")
     for job in recent[:last]:

@@ -2,7 +2,7 @@
 
 import click
 
-from ircops import HOSTS, requires, run
+from ircops import HOSTS, requires, run, show
 
 LOAD = r"""awk -v cores="$(nproc)" '{
     printf "load %s %s %s on %d cores (%.0f %%)\n", $1, $2, $3, cores, 100 * $1 / cores
@@ -12,10 +12,6 @@ LOAD = r"""awk -v cores="$(nproc)" '{
 @requires("viewer")
 @click.command()
 @click.argument("hosts", type=HOSTS)
-@click.pass_context
-def load(ctx, hosts):
+def load(hosts):
     """Load of HOSTS over 1, 5 and 15 minutes; percent is of all cores, now."""
-    results = run(LOAD, hosts, fast=True)
-    click.echo(results)
-    if results.failed:
-        ctx.exit(1)
+    show(run(LOAD, hosts, fast=True))

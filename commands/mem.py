@@ -2,7 +2,7 @@
 
 import click
 
-from ircops import HOSTS, requires, run
+from ircops import HOSTS, requires, run, show
 
 MEMORY = r"""awk '
     { kib[$1] = $2 }
@@ -20,10 +20,6 @@ MEMORY = r"""awk '
 @requires("viewer")
 @click.command()
 @click.argument("hosts", type=HOSTS)
-@click.pass_context
-def mem(ctx, hosts):
+def mem(hosts):
     """Memory and swap in use on HOSTS; caches count as free."""
-    results = run(MEMORY, hosts, fast=True)
-    click.echo(results)
-    if results.failed:
-        ctx.exit(1)
+    show(run(MEMORY, hosts, fast=True))

@@ -26,10 +26,14 @@ def ago(ctx, param, value):
 @click.option("--command", default="", help="only this")
 @click.option("--since", callback=ago, metavar="SPAN", help="only from the last 1h, 7d …")
 @click.option("--last", type=click.IntRange(1, 200), default=5, help="how many")
+@click.option("--head", is_flag=True, help="only the newest entry's number and hash, to be kept")
 @click.argument("number", type=click.IntRange(1, 10**9), required=False)
 @click.pass_obj
-def record(ops, user, host, command, since, last, number):
+def record(ops, user, host, command, since, last, head, number):
     """What was done: the last calls, or all about call NUMBER."""
+    if head:
+        click.echo(f"the record's head: {ops.record.head}")
+        return
     entries = ops.record.entries(
         user=user,
         host=host,

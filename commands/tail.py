@@ -1,6 +1,4 @@
-"""!tail: the last lines a job has put out."""
-
-from collections import deque
+"""!tail: the last lines of a job."""
 
 import click
 
@@ -10,26 +8,19 @@ from ircops import requires
 @requires("viewer")
 @click.command()
 @click.argument("number", type=click.IntRange(min=1))
+@click.argument("host", default="")
 @click.option("-n", "--lines", type=click.IntRange(min=1), default=3, help="how many")
 @click.pass_obj
-def tail(ops, number, lines):
-    """The last lines that job NUMBER has put out so far."""
+def tail(ops, number, host, lines):
+    """The last lines that job NUMBER, or a HOST of it, has put out."""
     job = ops.on_loop(ops.jobs.find, number)
     is_mine = job.user.name == ops.user.name
     if not (job.where or is_mine or str(ops.user.role) in ("operator", "admin")):
         raise click.ClickException(
             f"job {number} was called in private; its output is for {job.user} and operators"
         )
-    if not job.head:
-        raise click.ClickException(f"job {number} has put out nothing")
-    for line in deque(_output(job), maxlen=lines):
-        click.echo(line)
-
-
-def _output(job):
-    """All its lines: from its file, if it has one by now."""
-    try:
-        with job.output.open(encoding="utf-8", errors="replace") as output:
-            yield from (line.rstrip("\n") for line in output)
-    except FileNotFoundError:
-        yield from job.head.decode(errors="replace").removesuffix("\n").split("\n")
+    if said := job.tail(lines, host):
+        click.echo("\n".join(said))
+        return
+    of = f" that was kept of {host}" if host else ""
+    raise click.ClickException(f"job {number} has put out nothing{of}")

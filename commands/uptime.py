@@ -2,7 +2,7 @@
 
 import click
 
-from ircops import HOSTS, requires, run
+from ircops import HOSTS, requires, run, show
 
 # coarse on purpose: hosts that booted on one day fold into one line
 UPTIME = r"""awk '{
@@ -16,10 +16,6 @@ UPTIME = r"""awk '{
 @requires("viewer")
 @click.command()
 @click.argument("hosts", type=HOSTS)
-@click.pass_context
-def uptime(ctx, hosts):
+def uptime(hosts):
     """How long HOSTS have been up."""
-    results = run(UPTIME, hosts, fast=True)
-    click.echo(results)
-    if results.failed:
-        ctx.exit(1)
+    show(run(UPTIME, hosts, fast=True))

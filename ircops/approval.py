@@ -10,9 +10,10 @@ import asyncio
 import hashlib
 from dataclasses import dataclass, field
 
-from ircops.call import Call, User
+from ircops.call import Call, Sender, User
 from ircops.errors import Denied, OpsError, Stopped
 from ircops.policy import Policy, Role
+from ircops.shapes import folded
 
 EXPIRY = 300.0  # seconds a plan waits
 
@@ -99,17 +100,18 @@ class Approvals:
         plan.confirmed = True
         return self._settle(plan)
 
-    def approve(self, hash: str, by: User) -> str:
-        """Another account says yes; gives the sentence to say."""
+    def approve(self, hash: str, by: User, sender: Sender | None = None) -> str:
+        """Another account says yes, from where `sender` is; gives the sentence to say."""
         plan = self._find(hash)
-        if by.name == plan.user.name:
+        is_same_connection = sender is not None and sender.person == plan.call.sender.person > 0
+        if is_same_connection or _bare(by) == _bare(plan.user):
             raise Denied("you asked for it, so somebody else must approve it")
         if not _is_proven(by):
             raise Denied("an approver must be logged in to a services account")
         needed = max(plan.policy.role, Role.OPERATOR)
         if by.role < needed:
             raise Denied(f"approving {plan.command} needs role {needed}; {by} is {by.role}")
-        if by.name in plan.approvers:
+        if _bare(by) in map(_bare, plan.approvers):
             raise Denied(f"you have approved {hash} already; it needs another account")
         plan.approvers.append(by.name)
         return self._settle(plan)
@@ -148,3 +150,8 @@ def _refuse(plan: Plan, error: OpsError) -> None:
 def _is_proven(user: User) -> bool:
     """The name is an account or a unix user, not a mask that anybody could wear."""
     return "!" not in user.name
+
+
+def _bare(user: User | str) -> str:
+    """The account alone: alice of another network, or of this machine, may be the same alice."""
+    return folded(str(user).rpartition("/")[2].removeprefix("unix:"))

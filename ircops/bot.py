@@ -14,11 +14,13 @@ import click
 
 from ircops import ini, service
 from ircops.access import Access
+from ircops.aftermath import Aftermath
 from ircops.approval import Approvals
 from ircops.call import Call, Kind, Outlet, Sender
 from ircops.catalog import Catalog
 from ircops.config import Secret, Settings
 from ircops.console import Console, own_user
+from ircops.copies import Copies, targets
 from ircops.dispatch import Dispatch
 from ircops.errors import OK, BadConfig, OpsError, Refused, sentence
 from ircops.irc import Network
@@ -26,13 +28,13 @@ from ircops.jobs import Jobs
 from ircops.ops import Parts
 from ircops.ops.health import Health
 from ircops.record import Record
+from ircops.rules import compiled
 from ircops.runner import PATIENCE, Runner
 from ircops.schedule import Scheduler
-from ircops.ssh.fanout import Fanout
 from ircops.ssh.inventory import Inventory
-from ircops.ssh.pool import Pool
-from ircops.store.database import Database
+from ircops.store.database import Database, password
 from ircops.terminal import installed
+from ircops.totp import Totp
 from ircops.transcript import Place, Transcript
 
 log = logging.getLogger(__name__)
@@ -40,19 +42,16 @@ log = logging.getLogger(__name__)
 GRACE = 20.0  # seconds running jobs have to end by themselves at a shutdown
 
 
-def check(settings: Settings) -> Catalog:
+def check(settings: Settings, inventory: Inventory | None = None) -> Catalog:
     """Find every fault that can be known without reaching anything; BadConfig has them all."""
-    faults: list[str] = []
-    inventory = Inventory(settings)
-    for name in settings.groups:
-        try:
-            inventory.resolve(f"@{name}")
-        except OpsError as error:
-            faults.append(f"{settings.place('groups', name)}: {sentence(error)}")
+    inventory = inventory or Inventory(settings)
+    faults, _ = inventory.check()
+    rules = compiled(settings, inventory.resolve, faults)
     try:
         catalog = Catalog(settings)
     except BadConfig as error:
         raise BadConfig(faults + error.faults) from None
+    faults += rules.faults(catalog.root, settings)
     for name, schedule in settings.schedules.items():
         try:
             catalog.find(schedule.run)
@@ -68,10 +67,12 @@ class Bot:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._catalog = check(settings)
+        self._inventory = Inventory(settings)
+        self._catalog = check(settings, self._inventory)
         self.database = Database(settings.bot.database, settings.bot.state)
         self._record = Record(self.database, _secrets(settings))
         self._transcript = Transcript(self.database, _secrets(settings), settings.bot.transcript)
+        self._totp = Totp(settings.bot.state)
         self._runner = Runner()
         self._networks: dict[str, Network] = {}
         self._tasks: set[asyncio.Task[object]] = set()
@@ -84,6 +85,9 @@ class Bot:
         """Open the database and the record, build the path. Raises OpsError in a sentence."""
         _make_state(self.settings.bot.state)
         await asyncio.to_thread(self.database.open)
+        loop = asyncio.get_running_loop()
+        tell = self._record_trouble
+        self.database.trouble = lambda fault: loop.call_soon_threadsafe(tell, fault)
         self._open.enter_context(installed())
         await self._record.open()
         self._transcript.open()
@@ -91,37 +95,43 @@ class Bot:
             self.settings.schedules, self._handle, self._outlet, self.database
         )
         await self._scheduler.load()
-        self.parts = self._build(self.settings, self._catalog)
+        self._jobs = Jobs(self.settings.bot.state / "jobs")
+        self._aftermath = Aftermath(self.database, self._record, self._jobs, self._outlet)
+        self.parts = self._build(self.settings, self._catalog, self._inventory)
         self.dispatch = Dispatch(self.parts, self._runner)
 
     async def _handle(self, call: Call) -> int:
         return await self.dispatch.handle(call)
 
-    def _build(self, settings: Settings, catalog: Catalog) -> Parts:
+    def _build(self, settings: Settings, catalog: Catalog, inventory: Inventory) -> Parts:
         """The parts that the settings make; state that must outlive a reload is handed on."""
         before = getattr(self, "parts", None)
-        inventory = Inventory(settings)
+        rules = compiled(settings, inventory.resolve, [])  # `check` has told the faults
         return Parts(
             settings=settings,
             loop=asyncio.get_running_loop(),
             inventory=inventory,
-            fanout=Fanout(Pool(settings.ssh, inventory), settings.ssh),
             health=Health(settings.health),
             catalog=catalog,
-            access=Access(settings, frozenset({"root", own_user()})),
+            access=Access(settings, frozenset({"root", own_user()}), rules, self._totp),
             approvals=before.approvals if before else Approvals(),
-            jobs=before.jobs if before else Jobs(settings.bot.state / "jobs"),
+            totp=self._totp,
+            jobs=self._jobs,
+            aftermath=self._aftermath,
             record=self._record,
             transcript=self._transcript,
             shared_with=self._shared_with,
+            account_now=self._account_now,
             schedule=self._scheduler,
             status=lambda: {name: network.status for name, network in self._networks.items()},
+            handle=self._handle,
             reload=self.reload,
         )
 
     async def serve(self) -> int:
         """Open the doors and stay until told to stop; gives the exit code."""
         console = Console(self.settings.bot.console, self._handle)
+        left = await asyncio.to_thread(self._aftermath.read)
         await console.start()
         await self._record.note("started")
         self._listen_to_signals()
@@ -135,7 +145,10 @@ class Bot:
             )
         running = [asyncio.create_task(network.run()) for network in self._networks.values()]
         await self._scheduler.start()
+        copies = Copies(self.database, targets(self.settings.bot.syslog, self.settings.bot.copy))
+        copies.open()
         service.notify("READY=1")
+        self._keep(self._aftermath.run(left, lambda: self.parts))
         self._keep(service.watch(self._why_not_alive, self._one_line))
         try:
             return await self._until_over(running)
@@ -150,6 +163,7 @@ class Bot:
             for task in (*running, *self._tasks):
                 task.cancel()
             await self._record.note("stopped")
+            await asyncio.to_thread(copies.close)
 
     def end(self) -> None:
         """Let `serve` come to its end."""
@@ -157,21 +171,24 @@ class Bot:
 
     async def stop(self) -> None:
         """Close what `start` opened."""
-        self.parts.jobs.stop_all("the bot is stopping")
+        self._jobs.hand_over()
+        self._jobs.stop_all("the bot is stopping")
         self._runner.close()
-        await asyncio.to_thread(self.parts.fanout.close)
+        await asyncio.to_thread(self.parts.close)
         await self._transcript.close()
         await self._record.close()
         await asyncio.to_thread(self.database.close)
+        self._jobs.close()
         self._open.close()
 
     async def reload(self) -> str:
         """Read ini and commands again; the old ones stay, and BadConfig says why, if the new have faults."""
         settings = ini.load(self.settings.path)
-        catalog = check(settings)
+        inventory = Inventory(settings)
+        catalog = await asyncio.to_thread(check, settings, inventory)  # inventories may be programs
         await self._scheduler.reload(settings.schedules)
         old, self.settings = self.parts, settings
-        self.parts = self.dispatch.parts = self._build(settings, catalog)
+        self.parts = self.dispatch.parts = self._build(settings, catalog, inventory)
         self._record.hide(_secrets(settings))
         self._transcript.set(_secrets(settings), settings.bot.transcript)
         for name, network in self._networks.items():
@@ -191,7 +208,7 @@ class Bot:
         mine = old.jobs.running
         while any(job.ended is None for job in mine):
             await asyncio.sleep(1)
-        await asyncio.to_thread(old.fanout.close)
+        await asyncio.to_thread(old.close)
 
     async def _until_over(self, running: list[asyncio.Task[None]]) -> int:
         """Wait for the stop, or for every network to refuse us; gives the exit code."""
@@ -224,9 +241,10 @@ class Bot:
         service.notify("READY=1")
 
     async def _end_jobs(self) -> None:
-        """Let running jobs end, then tell the rest to; what waits for consent does not run any more."""
-        jobs = self.parts.jobs
-        jobs.stop_all("the bot is shutting down", ("waiting",))
+        """Let running jobs end, then tell the rest to; what waits does not run any more, what is detached goes on."""
+        jobs = self._jobs
+        jobs.hand_over()
+        jobs.stop_all("the bot is shutting down", ("waiting", "queued"))
         if await _within(GRACE, lambda: not jobs.running):
             return
         log.warning(
@@ -264,11 +282,29 @@ class Bot:
         if others:
             self._outlet(others).write(Kind.REPORT, f"trouble on {network}: {sentence}")
 
+    def _record_trouble(self, fault: str) -> None:
+        """Tell the channels for it, or the first of each network, that nothing runs, or, "", that all does again."""
+        first = (
+            f"{name}/{network.channels[0].name}" for name, network in self.settings.networks.items()
+        )
+        sentence = (
+            f"nothing runs, since it cannot be recorded: {fault}"
+            if fault
+            else "the record can be written again, and commands run"
+        )
+        log.log(logging.ERROR if fault else logging.INFO, "%s", sentence)
+        self._outlet(self.settings.bot.trouble or tuple(first)).write(Kind.REPORT, sentence)
+
     def _shared_with(self, sender: Sender) -> list[Place]:
         """The channels of ours that `sender` is in at this moment."""
         network = self._networks.get(sender.network)
         shared = network.shared_with(sender.mask) if network else []
         return [(sender.network, channel) for channel in shared]
+
+    def _account_now(self, sender: Sender) -> str | None:
+        """The account that `sender` has at this moment; None if that cannot be seen."""
+        network = self._networks.get(sender.network)
+        return network.account_of(sender.person) if network else None
 
     def _keep(self, work: Awaitable[object]) -> None:
         """Run `work` beside everything else; a fault in it is logged."""
@@ -313,7 +349,8 @@ def _secrets(settings: Settings) -> list[str]:
     for network in settings.networks.values():
         found += [value for value in vars(network).values() if isinstance(value, Secret) and value]
         found += [join.key for join in network.channels if join.key]
-    return [str.__str__(secret) for secret in found]
+    found += [settings.bot.copy, Secret(password(settings.bot.database))]
+    return [str.__str__(secret) for secret in found if secret]
 
 
 def _make_state(state: Path) -> None:

@@ -7,15 +7,20 @@ import concurrent.futures
 import enum
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 import click
 
 from ircops.errors import OpsError, Stopped, sentence
 from ircops.policy import Role
+
+SERVICES_AWAY = "services are away"  # the evidence of an IRC sender whose account cannot be known
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,9 @@ class Sender:
     network: str = ""  # the [network NAME], on IRC
     evidence: str = ""  # what proves the account: account-tag, extended-join, whox, SO_PEERCRED …
     in_channel: bool = False  # in a channel of ours at this moment (what `viewer = *` asks)
+    person: int = field(
+        default=0, compare=False
+    )  # whose connection to the network it is, whatever their nick; 0 = not known
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,8 @@ class Reply:
         self._outlet = outlet
         self._loop = loop or asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
+        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._is_woken = False  # the loop is about to look at what waits
         self._question: concurrent.futures.Future[str] | None = None
         self.lines = 0
         self.is_working = False  # a body runs for it; people may be shown that
@@ -131,6 +141,24 @@ class Reply:
         """The lines held back from the caller's last long answer here. On the loop."""
         return self._outlet.more()
 
+    def on_loop(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have `function(*arguments)` called on the loop, after all that was said so far. Any thread."""
+        self._waiting.append((function, arguments))
+        if not self._is_woken:  # to wake it costs more than a quick command
+            self._is_woken = True
+            with suppress(RuntimeError):  # a body that was left behind may outlive the loop
+                self._loop.call_soon_threadsafe(self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._is_woken = False
+        try:
+            while self._waiting:
+                function, arguments = self._waiting.popleft()
+                function(*arguments)
+        finally:
+            if self._waiting:  # one of them has failed
+                self._loop.call_soon(self._catch_up)
+
     def finish(self) -> None:
         """No more words will come. On the loop."""
         if self.lines > LINES_KEPT:
@@ -147,48 +175,50 @@ class Reply:
             if threading.get_ident() == self._loop_thread:
                 self._outlet.write(kind, line)
             else:
-                self._loop.call_soon_threadsafe(self._outlet.write, kind, line)
+                self.on_loop(self._outlet.write, kind, line)
 
 
 class Stop:
     """A request to end, made once, seen by every thread that works for a call."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
         self._lock = threading.Lock()
+        self._event: threading.Event | None = None  # made for the first who waits
         self._callbacks: list[Callable[[str], object]] = []
+        self.is_asked = False
         self.reason = ""
 
     def ask(self, reason: str) -> None:
         """Ask for the end; the first reason counts. Any thread."""
         with self._lock:
-            if self._event.is_set():
+            if self.is_asked:
                 return
-            self.reason = reason
-            self._event.set()
+            self.reason, self.is_asked = reason, True
+            if self._event is not None:
+                self._event.set()
             callbacks = list(self._callbacks)
         for callback in callbacks:
             callback(reason)
 
-    @property
-    def is_asked(self) -> bool:
-        return self._event.is_set()
-
     def on_ask(self, callback: Callable[[str], object]) -> None:
         """Call `callback(reason)` when the end is asked for, at once if it was; in the asker's thread."""
         with self._lock:
-            if not self._event.is_set():
+            if not self.is_asked:
                 self._callbacks.append(callback)
                 return
         callback(self.reason)
 
     def wait(self, seconds: float) -> bool:
         """Sleep that ends early, True, when the end is asked for."""
-        return self._event.wait(seconds)
+        with self._lock:
+            if self.is_asked:
+                return True
+            event = self._event = self._event or threading.Event()
+        return event.wait(seconds)
 
     def check(self) -> None:
         """Raise Stopped if the end was asked for."""
-        if self._event.is_set():
+        if self.is_asked:
             raise Stopped(self.reason)
 
 
@@ -240,6 +270,7 @@ class Result:
     exit_code: int | None = None  # None: it never ended there that we saw
     seconds: float = 0.0
     error: str = ""  # why there is no exit code, or what stopped it: one sentence
+    spooled: Path | None = None  # has stdout as it came, where that was more than is kept here
 
     @property
     def ok(self) -> bool:
@@ -251,6 +282,6 @@ class Result:
         output = (self.stdout if self.ok else self.stdout + self.stderr).strip("\n")
         if self.error:
             return f"{output}\n{self.error}" if output else self.error
-        if self.exit_code:
-            return f"{output}\nexit {self.exit_code}" if output else f"exit {self.exit_code}"
-        return output
+        if self.exit_code and "\n" not in output:
+            return f"{output} (exit {self.exit_code})" if output else f"exit {self.exit_code}"
+        return f"{output}\nexit {self.exit_code}" if self.exit_code else output

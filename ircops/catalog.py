@@ -10,23 +10,34 @@ import dataclasses
 import difflib
 import importlib
 import importlib.util
+import itertools
 import pkgutil
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ircops import recipes
-from ircops.call import User
 from ircops.config import Settings
-from ircops.errors import BadConfig, usage
+from ircops.errors import BadConfig, Denied, usage
 from ircops.policy import Policy, policy_of
+from ircops.rules import flat
+from ircops.ssh.inventory import HostsType
 
-POLICY_KEYS = ("role", "approvals", "confirm", "timeout", "lock")
+QUOTING = re.compile(
+    r"""['"\\]|[^\S \t\r\n]"""
+)  # what a shell sees in another way than `str.split`
+if TYPE_CHECKING:
+    from ircops.ops import Ops
+
+POLICY_KEYS = ("role", "approvals", "confirm", "timeout", "lock", "totp")
+
+May = Callable[[str, Policy], bool]  # whether the asker might run a command of that name and policy
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,6 @@ class Catalog:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.root = click.Group("ircops")
-        self.root.context_settings = {"color": True}
         faults: list[str] = []
         for command in _load_all(settings, faults):
             self.root.add_command(_with_help(command))
@@ -62,10 +72,10 @@ class Catalog:
         if faults:
             raise BadConfig(faults)
 
-    def find(self, line: str) -> Found:
-        """The command that `line` names; UsageError with the nearest name if there is none."""
+    def find(self, line: str, may: May | None = None) -> Found:
+        """The command that `line` names; UsageError with the nearest name that its asker may run if there is none."""
         try:
-            words = tuple(shlex.split(line))
+            words = tuple(_split(line))
         except ValueError as error:
             words = tuple(line.split())
             if not any(getattr(link, "takes_text", False) for link in self._walk(words)[-1:]):
@@ -75,14 +85,14 @@ class Catalog:
         links = self._walk(words)
         if not links:
             word = words[0] if words else ""
-            raise click.UsageError(
-                f"unknown command {word}{_nearest(word, self.root.commands)} · list: help"
-            )
+            shown = self._shown(self.root, "", may) if may else self.root.commands
+            raise click.UsageError(f"unknown command {word}{_nearest(word, shown)} · list: help")
         return Found(links[-1], " ".join(words[: len(links)]), self._policy(words, links), words)
 
-    def parse(self, found: Found, ops: object) -> click.Context:
+    def parse(self, found: Found, ops: Ops | None) -> click.Context:
         """Parse the words of `found` to the innermost context, `ops` its `obj`; raises what click raises."""
-        context = self.root.make_context("", list(found.words), obj=ops)
+        context = click.Context(self.root, info_name="", obj=ops, color=True)
+        context.args = list(found.words)  # the root has no options that could be among them
         while isinstance(context.command, click.Group):
             words = [
                 *getattr(context, "_protected_args", ()),
@@ -90,53 +100,108 @@ class Catalog:
             ]  # click keeps them apart
             if not words:
                 break
-            name, command, rest = context.command.resolve_command(context, words)
+            try:
+                name, command, rest = context.command.resolve_command(context, words)
+            except click.exceptions.NoSuchCommand as error:  # click's knows nothing of rights
+                near = _nearest(words[0], self.inside(context, ops.may)) if ops else ""
+                unknown = f"{found.name} has no {error.command_name}{near}"
+                raise click.UsageError(unknown, context) from None
             if command is None:
                 break
             context.invoked_subcommand = name
             try:
                 context = command.make_context(name, rest, parent=context)
             except click.exceptions.NoArgsIsHelpError as error:
-                choices = getattr(error.ctx.command, "commands", {}) if error.ctx else {}
+                choices = self._shown(
+                    error.ctx.command if error.ctx else command,
+                    found.name,
+                    ops.may if ops else None,
+                )
                 raise click.UsageError(f"{found.name} needs one of: {' '.join(choices)}") from None
         return context
 
+    def name(self, context: click.Context) -> str:
+        """What the innermost command of a parsed context is called here, by whatever words it was found."""
+        return " ".join(self._path(context)[0])
+
     def policy(self, context: click.Context) -> Policy:
         """The policy of the innermost command of a parsed context."""
-        words = context.command_path.split()
-        return self._policy(words, self._walk(words))
+        return self._policy(*self._path(context))
 
-    def overview(self, user: User) -> list[str]:
-        """`!help`: the commands `user` may run, and how to learn more."""
-        names = [
-            name
-            for name in sorted(self.root.commands)
-            if not self.root.commands[name].hidden
-            and self._policy([name], [self.root.commands[name]]).role <= user.role
-        ]
+    def arguments(self, context: click.Context) -> dict[str, Any]:
+        """What click made of the arguments of a command and of the groups it is in; of two of one name, both."""
+        outer = self.arguments(context.parent) if context.parent else {}
+        both = {name: (outer[name], context.params[name]) for name in outer.keys() & context.params}
+        return outer | context.params | both
+
+    def hosts(self, context: click.Context) -> Any:
+        """All the hosts that a call names, as a NodeSet; None if it names none."""
+        hosts = self.hosts(context.parent) if context.parent else None
+        for param in context.command.params:
+            if isinstance(param.type, HostsType):
+                for named in flat(context.params.get(param.name or "")):
+                    hosts = named if hosts is None else hosts | named
+        return hosts
+
+    def overview(self, may: May) -> list[str]:
+        """`!help`: the commands that the asker may run, and how to learn more."""
+        names = sorted(self._shown(self.root, "", may))
         if not names:
-            return [f"you may run nothing yet: {user} has no role; an admin adds it to [roles]"]
+            return ["you may run nothing yet; an admin adds your account to [roles]"]
         return [
             "commands: " + " ".join(names),
             "more: help COMMAND · hosts are written web1, web[1-3], @group or @all",
         ]
 
-    def explain(self, words: tuple[str, ...], user: User) -> list[str]:
-        """`!help load`: usage, what it does, what it asks; UsageError for an unknown command."""
-        found = self.find(shlex.join(words))
+    def explain(self, words: tuple[str, ...], may: May) -> list[str]:
+        """`!help load`: usage, what it does, what it asks. UsageError if there is none, Denied if it is not for the asker."""
+        found = self.find(shlex.join(words), may)
+        links = self._walk(words)
+        shown = self._shown(found.command, found.name, may)
+        if not may(found.name, found.policy) and not shown:
+            raise Denied(f"{found.name} is not for you; why {found.name} says why")
         context = self.root.make_context("", [], resilient_parsing=True)
-        for name, command in zip(found.name.split(), self._walk(words), strict=False):
+        for name, command in zip(found.name.split(), links, strict=False):
             context = click.Context(command, info_name=name, parent=context)
-        lines = _explained(context)
         policy = found.policy
-        asks = [
-            f"role {policy.role}" + ("" if user.role >= policy.role else f" (you are {user.role})")
-        ]
+        asks = [f"role {policy.role}"]
         asks += [f"{policy.approvals} approval{'s' * (policy.approvals > 1)}"] * bool(
             policy.approvals
         )
-        asks += ["a confirmation"] * policy.confirm
-        return [*lines, "needs " + ", ".join(asks)]
+        asks += ["a confirmation"] * policy.confirm + ["a one-time code"] * policy.totp
+        return [*_explained(context, shown), "needs " + ", ".join(asks)]
+
+    def inside(self, context: click.Context, may: May) -> list[str]:
+        """The commands in the group of `context` that the asker may run; () if it is none."""
+        return self._shown(context.command, self.name(context), may)
+
+    def _shown(self, group: click.Command, path: str, may: May | None) -> list[str]:
+        """The commands in `group`, which is called `path`, that the asker may run; () if it is none."""
+        names = []
+        for name, command in getattr(group, "commands", {}).items():
+            full = f"{path} {name}".strip()
+            words = full.split()
+            is_allowed = may is None or may(full, self._policy(words, self._walk(words)))
+            if not command.hidden and (is_allowed or self._shown(command, full, may)):
+                names.append(name)
+        return names
+
+    def _path(self, context: click.Context) -> tuple[list[str], list[click.Command]]:
+        """The names and commands of a context, outermost first.
+
+        A group may find a command by other words than its name, `dep` for `deploy`, and rights hang on the name.
+        """
+        links = [context]
+        while links[0].parent is not None:
+            links.insert(0, links[0].parent)
+        names = []
+        for group, link in itertools.pairwise(links):
+            name, known = link.info_name or "", getattr(group.command, "commands", {})
+            if known.get(name) is not link.command:
+                same = (n for n, c in known.items() if c is link.command)
+                name = next(same, link.command.name or "")
+            names.append(name)
+        return names, [link.command for link in links[1:]]
 
     def _walk(self, words: tuple[str, ...] | list[str]) -> list[click.Command]:
         """The commands that the leading words name, outermost first."""
@@ -215,34 +280,40 @@ def _command_of(module: ModuleType, stem: str) -> click.Command:
     raise ImportError(f"no click command named {stem} in it")
 
 
+class _Help(click.Option):
+    """`--help`, which says what `!help` says, in a few lines."""
+
+    def __init__(self) -> None:
+        super().__init__(["--help"], is_flag=True, is_eager=True, expose_value=False, hidden=True)
+
+    def handle_parse_result(
+        self, context: click.Context, options: Mapping[str, Any], words: list[str]
+    ) -> tuple[Any, list[str]]:
+        """Click's own asks the environment, defaults and the like for what nobody said."""
+        if self.name in options:
+            ops = context.obj
+            for line in _explained(context, ops.catalog.inside(context, ops.may)):
+                click.echo(line)
+            context.exit()
+        return None, words
+
+
 def _with_help(command: click.Command) -> click.Command:
-    """A copy whose `--help` says what `!help` says, in a few lines; so too for those under it."""
+    """A copy whose `--help` is ours; so too for those under it."""
     command = copy.copy(command)
     command.add_help_option = False
     if not any("--help" in param.opts for param in command.params):
-        show = click.Option(
-            ["--help"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            hidden=True,
-            callback=_show_help,
-        )
-        command.params = [*command.params, show]
+        command.params = [*command.params, _Help()]
+    if type(command).get_params is click.Command.get_params:
+        # click's own looks for doubles at every call, which takes as long as all the rest of its parsing
+        command.get_params = lambda ctx: command.params  # type: ignore[method-assign]
     if isinstance(command, click.Group):
         command.commands = {name: _with_help(inner) for name, inner in command.commands.items()}
     return command
 
 
-def _show_help(context: click.Context, param: click.Parameter, value: bool) -> None:
-    if value and not context.resilient_parsing:
-        for line in _explained(context):
-            click.echo(line)
-        context.exit()
-
-
-def _explained(context: click.Context) -> list[str]:
-    """Usage and first paragraph, then the options, in two or three lines."""
+def _explained(context: click.Context, inside: list[str]) -> list[str]:
+    """Usage and first paragraph, then the options and what is `inside` a group, in two or three lines."""
     command = context.command
     # \b is click's mark for "do not rewrap"; a blank line ends what fits a channel
     paragraph = re.split(r"\n\s*\n", (command.help or "").replace("\b\n", "").strip())[0]
@@ -254,9 +325,14 @@ def _explained(context: click.Context) -> list[str]:
     ]
     if options:
         lines.append("options: " + " · ".join(options))
-    if isinstance(command, click.Group):
-        lines.append(f"{context.command_path}: " + " ".join(sorted(command.commands)))
+    if inside:
+        lines.append(f"{context.command_path}: " + " ".join(sorted(inside)))
     return lines
+
+
+def _split(line: str) -> list[str]:
+    """The words of `line` as a shell would; ValueError for an open quote."""
+    return shlex.split(line) if QUOTING.search(line) else line.split()
 
 
 def _nearest(word: str, names: object) -> str:

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from ircops import archive
+from ircops import archive, enrol
 from ircops.chosen import config_option, find, load
 from ircops.errors import BAD_CONFIG, OpsError
 
@@ -44,10 +44,13 @@ def run(config: Path | None, verbose: bool) -> None:
 
 
 async def _run(settings: Settings) -> int:
+    import gc
+
     from ircops.bot import Bot
 
     bot = Bot(settings)
     await bot.start()
+    gc.freeze()  # all this stays to the end: a collection that looks at it is a pause for nothing
     try:
         return await bot.serve()
     finally:
@@ -60,10 +63,14 @@ def check(config: Path | None) -> None:
     """Find every fault in the settings and the commands, and reach nothing. Exit 0, or 78."""
     settings = load(config)
     from ircops.bot import check as check_all
+    from ircops.ssh.inventory import Inventory
 
-    catalog = check_all(settings)
+    inventory = Inventory(settings)
+    catalog = check_all(settings, inventory)
+    for note in inventory.check()[1]:
+        click.echo(note, err=True)
     click.echo(
-        f"{settings.path}: ok: {len(settings.networks)} networks, {len(settings.hosts)} hosts, "
+        f"{settings.path}: ok: {len(settings.networks)} networks, {len(inventory.all)} hosts, "
         f"{len(catalog.root.commands)} commands, {len(settings.schedules)} schedules"
     )
 
@@ -177,7 +184,9 @@ def install_service(config: Path | None, only_print: bool) -> None:
 
 
 main.add_command(archive.record)
+main.add_command(archive.backup)
 main.add_command(archive.log)
+main.add_command(enrol.totp)
 
 
 @main.command()

@@ -21,7 +21,12 @@ from ircops.shapes import Count, Nodes, Word, did_you_mean
 Seconds = NewType("Seconds", float)  # 90, 90s, 5m, 2h, 1d
 Wait = Annotated[Seconds, shapes.above_zero]
 Words = tuple[str, ...]  # separated by spaces, commas or new lines
+Names = NewType("Names", tuple[str, ...])  # separated by commas or new lines: `schedule run` is one
+Megabytes = NewType("Megabytes", int)  # 64 or 64 MB
 Percent = NewType("Percent", float)  # 80 or 80%
+Where = NewType(
+    "Where", str
+)  # a database: a file, or a URL, which is a Secret if it has a password
 Fingerprint = Annotated[
     str,
     shapes.like(
@@ -76,11 +81,15 @@ class Bot:
     realname: shapes.Text = "ircops, an ops bot"
     prefix: shapes.Prefix = "!"
     state: Path = Path("~/.local/state/ircops")
-    database: str = ""  # "" = ircops.sqlite in state
+    database: Where = Where("")  # "" = ircops.sqlite in state
     console: Path = Path("console.sock")  # relative to state
     commands: Path = Path("commands")  # relative to ircops.ini
+    scripts: Path = Path("scripts")  # relative to ircops.ini
     transcript: Seconds = Seconds(90 * 86400)  # how long lines are kept; 0 = none are
     trouble: tuple[shapes.Place, ...] = ()  # channels that hear of trouble with others
+    syslog: bool = False  # copy the record there
+    copy: Annotated[Secret, shapes.webhook] = Secret()  # and there, by POST; "" = nowhere
+    totp_time: Wait = Seconds(900)  # how long a one-time code is good for
 
 
 @dataclass(frozen=True)
@@ -171,6 +180,33 @@ class Roles:
 
 
 @dataclass(frozen=True)
+class Access:
+    """[access NAME]: what is asked (command, when, hosts), and what that takes; the first that fits decides."""
+
+    command: Names = Names(())  # `*` stands for any run of characters
+    when: tuple[shapes.Argument, ...] = ()  # of one argument any value, of several arguments all
+    hosts: Nodes = ""  # any of them
+    role: Role | None = None  # None, as all that follow: as the command says
+    accounts: tuple[shapes.Who, ...] = ()  # nobody else
+    into: Annotated[tuple[shapes.Spot, ...], "in"] = ()  # nowhere else
+    network: Words = ()  # on no other
+    totp: bool | None = None
+    deny: bool = False  # to everybody
+
+    def faults(self) -> Faults:
+        """What the section lacks or contradicts."""
+        if not self.command:
+            yield "command", "needs a command: command = deploy"
+        asks: dict[str, object] = {"role": self.role, "accounts": self.accounts, "in": self.into}
+        asks |= {"network": self.network, "totp": self.totp}
+        stated = [key for key, value in asks.items() if value not in (None, ())]
+        if self.deny and stated:
+            yield stated[0], f"has deny and {' and '.join(stated)}; deny is for everybody: keep one"
+        elif not self.deny and not stated:
+            yield "*", "says nothing: give it role, accounts, in, network, totp or deny"
+
+
+@dataclass(frozen=True)
 class Ssh:
     """[ssh]"""
 
@@ -185,6 +221,7 @@ class Ssh:
     fanout: Count = 64
     keepalive: Seconds = Seconds(30)
     idle_close: Seconds = Seconds(300)
+    spool: Megabytes = Megabytes(64)  # of what the hosts of a job put out, kept on disk
 
 
 @dataclass(frozen=True)
@@ -197,6 +234,7 @@ class HostLine:
     key: Path | None = None
     jump: Word = ""
     host_key: shapes.Pin = ""  # `SHA256:…`, as ssh-keygen -l prints it
+    variables: tuple[tuple[str, str], ...] = ()  # `env=prod`: any others, for @env:prod
 
 
 @dataclass(frozen=True)
@@ -213,6 +251,7 @@ class Command:
     confirm: bool | None = None
     timeout: Seconds | None = None
     lock: Word | None = None
+    totp: bool | None = None
 
     def faults(self) -> Faults:
         """What the section lacks or contradicts."""
@@ -268,8 +307,10 @@ class Settings:
     networks: Mapping[str, Network] = field(default_factory=dict)
     channels: Mapping[str, Channel] = field(default_factory=dict)
     roles: Roles = Roles()
+    access: Mapping[str, Access] = field(default_factory=dict)  # in the order of the file
     ssh: Ssh = Ssh()
     hosts: Mapping[str, HostLine] = field(default_factory=dict)
+    inventory: Annotated[tuple[Path, ...], "hosts"] = ()  # a key of [hosts], no host: ansible's
     groups: Mapping[str, Nodes] = field(default_factory=dict)
     commands: Mapping[str, Command] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
@@ -296,10 +337,16 @@ class Settings:
                 yield f"network {name}", "", "needs a name of one word without a slash"
         if all(network.channels for network in self.networks.values()):  # else a fault already
             yield from self._unjoined()
-        for role, entries in vars(self.roles).items():
+        people = [("roles", role, entries) for role, entries in vars(self.roles).items()]
+        for name, rule in self.access.items():
+            people.append((f"access {name}", "accounts", rule.accounts))
+            for network in set(rule.network) - set(self.networks):
+                near = did_you_mean(network, self.networks)
+                yield f"access {name}", "network", f"names a network that there is not{near}"
+        for section, key, entries in people:
             for entry in entries:
-                if unclear := self._unclear(entry):
-                    yield "roles", role, unclear
+                if unclear := self.unclear(entry):
+                    yield section, key, unclear
 
     def _unjoined(self) -> Iterator[tuple[str, str, str]]:
         """Each mention of a channel that no network joins."""
@@ -311,6 +358,9 @@ class Settings:
         mentions = [(f"channel {name}", "", name) for name in self.channels]
         for name, schedule in self.schedules.items():
             mentions += [(f"schedule {name}", "in", place) for place in schedule.into]
+        for name, rule in self.access.items():
+            places = [place for place in rule.into if place not in ("private", "console")]
+            mentions += [(f"access {name}", "in", place) for place in places]
         mentions += [("bot", "trouble", place) for place in self.bot.trouble]
         for section, key, name in mentions:
             known = [*joined.values(), *joined] if key else [*joined.values()]
@@ -318,8 +368,8 @@ class Settings:
                 near = did_you_mean(name, known)
                 yield section, key, f"names {name}, which no network joins{near}"
 
-    def _unclear(self, entry: str) -> str:
-        """Why we cannot know whom a word of [roles] means: an account belongs to one network."""
+    def unclear(self, entry: str) -> str:
+        """Why we cannot know whom an account means, "has alice, but …": it belongs to one network; "" = we can."""
         network, slash, _ = entry.partition("/")
         if slash and not entry.startswith(("mask:", "unix:")):
             near = did_you_mean(network, self.networks)

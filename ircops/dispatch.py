@@ -13,14 +13,12 @@ import click
 from click.exceptions import Exit
 
 from ircops.call import Call
-from ircops.errors import FAILED, OK, Stopped, sentence
+from ircops.errors import FAILED, OK, Denied, HandedOver, Stopped, sentence
 from ircops.jobs import Job
 from ircops.lanes import Lanes
 from ircops.ops import Ops, Parts
-from ircops.policy import Policy
 from ircops.record import Open
 from ircops.runner import Prepared, Runner
-from ircops.ssh.inventory import HostsType
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +30,7 @@ class Dispatch:
         self.parts = parts
         self._runner = runner
         self._lanes = Lanes()
-        self._calls: set[Call] = set()
+        self._calls: dict[int, Call] = {}  # those that are not over, by their id()
 
     async def handle(self, call: Call) -> int:
         """Take one call to its end and give its exit code; never raises. Every way out is on the record."""
@@ -48,6 +46,10 @@ class Dispatch:
         except Exit as end:  # --help said it all while the words were parsed
             entry.finished("ok", end.exit_code)
             return end.exit_code
+        except HandedOver as error:
+            entry.is_handed_over = True
+            call.reply.report(f"job {entry.number} ({call.line}) {sentence(error)}")
+            return OK
         except click.ClickException as error:  # a sentence for the person, ours or click's
             entry.failed(error)
             call.reply.error(error)
@@ -62,7 +64,7 @@ class Dispatch:
         """The stages, in order. One thread takes all that follow if nobody has to be asked first."""
         parts = self.parts
         entry.user = user = parts.access.identify(call.sender)
-        found = parts.catalog.find(call.line)
+        found = parts.catalog.find(call.line, parts.access.may(user, call))
         entry.command = found.name
         parts.access.check(user, found.name, found.policy, call)
         job = parts.jobs.begin(entry.number, user, call, found.name)
@@ -72,8 +74,10 @@ class Dispatch:
             def prepare() -> Prepared:
                 context = parts.catalog.parse(found, ops)
                 policy = parts.catalog.policy(context)
-                entry.hosts = job.hosts = _hosts(context)
-                self._check(found.name, policy, call)  # an inner command may ask for more
+                hosts = parts.catalog.hosts(context)
+                entry.command = job.command = parts.catalog.name(context)
+                entry.hosts = job.hosts = str(hosts or "")
+                self._check(context, call)  # arguments, hosts and an inner command may ask for more
                 is_free = not (policy.approvals or policy.confirm or policy.lock or job.hosts)
                 return Prepared(context, policy, is_free)
 
@@ -83,23 +87,45 @@ class Dispatch:
                 entry.approvers = await parts.approvals.wait(
                     entry.number, user, found.name, policy, job.hosts, call
                 )
-                self._check(found.name, policy, call)
+                if policy.approvals or policy.confirm:
+                    self._check_account(call)
+
+                def start() -> None:  # in its thread, however long it waited for that
+                    self._check(context, call)
+                    entry.start()
+
+                job.state = "queued"
                 with parts.jobs.locked(_filled(policy.lock, context), job):
-                    outcome = await self._runner.run(prepared, job, bool(job.hosts), entry.start)
+                    outcome = await self._runner.run(prepared, job, bool(job.hosts), start)
             job.outcome = outcome.text
             if not call.reply.lines:  # silence could mean anything
                 call.reply.say(outcome.text)
             entry.finished(outcome.text, outcome.exit_code, outcome.digest, outcome.lines)
             return outcome.exit_code
 
-    def _check(self, name: str, policy: Policy, call: Call) -> None:
-        """Look at the rights anew: roles may have changed while it waited. Any thread."""
-        access = self.parts.access
-        access.check(access.identify(call.sender), name, policy, call)
+    def _check(self, context: click.Context, call: Call) -> None:
+        """Look at the rights anew: they may have changed while it waited. Any thread."""
+        access, catalog = self.parts.access, self.parts.catalog
+        access.check(
+            access.identify(call.sender),
+            catalog.name(context),
+            catalog.policy(context),
+            call,
+            catalog.arguments(context),
+            catalog.hosts(context),
+        )
+
+    def _check_account(self, call: Call) -> None:
+        """Who asked must still be who they were then, as far as that can be seen. On the loop."""
+        account = call.sender.account
+        now = self.parts.account_now(call.sender) if account else None
+        if now is not None and now != account:
+            since = f"logged in as {now}" if now else "logged out"
+            raise Denied(f"{account} asked for it and has {since} since; ask again")
 
     def _answers_a_question(self, call: Call) -> bool:
         """A line of somebody who was asked something, and which names no command, is the answer."""
-        for asked in self._calls:
+        for asked in self._calls.values():
             if (
                 asked.reply.is_asking
                 and asked.where == call.where
@@ -123,11 +149,11 @@ class Dispatch:
     @contextmanager
     def _open(self, call: Call) -> Iterator[None]:
         """While the block runs the call can be asked things; after it, its reply is closed."""
-        self._calls.add(call)
+        self._calls[id(call)] = call
         try:
             yield
         finally:
-            self._calls.discard(call)
+            del self._calls[id(call)]
             call.reply.finish()
 
 
@@ -156,11 +182,3 @@ def _filled(lock: str, context: click.Context) -> str:
     for name, value in context.params.items():
         lock = lock.replace(f"{{{name}}}", str(value))
     return lock
-
-
-def _hosts(context: click.Context) -> str:
-    """The hosts the call names, folded; "" if it reaches none."""
-    for param in context.command.params:
-        if param.name and isinstance(param.type, HostsType) and context.params.get(param.name):
-            return str(context.params[param.name])
-    return ""

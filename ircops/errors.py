@@ -33,6 +33,10 @@ class Stopped(OpsError):
     """The call was ended before it was done: killed, timed out, or the bot is shutting down."""
 
 
+class HandedOver(OpsError):
+    """The bot ends, and what the call waits for goes on without it; the next one follows it on."""
+
+
 class Unrecorded(OpsError):
     """The record cannot be written, so nothing may start."""
 

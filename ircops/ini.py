@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ircops.config import HostLine, Secret, Settings
 from ircops.errors import BadConfig
@@ -61,21 +61,26 @@ class Kind:
     holds: Any  # the dataclass of a section, or the type of a list's values
     is_named: bool = False
     is_list: bool = False
+    own: tuple[str, ...] = ()  # a list's keys that are no names, but fields of Settings
 
 
 def _kinds() -> dict[str, Kind]:
-    kinds = {}
-    for field, hint in get_type_hints(Settings, include_extras=True).items():
-        if is_dataclass(hint):
-            kinds[field] = Kind(field, hint)
+    kinds: dict[str, Kind] = {}
+    for name, hint in get_type_hints(Settings, include_extras=True).items():
+        if get_origin(hint) is Annotated:  # a key of the section it names
+            word = hint.__metadata__[0]
+            kinds[word] = replace(kinds[word], own=(name,))
+        elif is_dataclass(hint):
+            kinds[name] = Kind(name, hint)
         elif get_origin(hint) is Mapping and get_args(hint)[0] is str:
             holds = get_args(hint)[1]
             is_list = holds in READERS or not is_dataclass(holds)
-            word = field if is_list else holds.__name__.lower()
-            kinds[word] = Kind(field, holds, not is_list, is_list)
+            word = name if is_list else holds.__name__.lower()
+            kinds[word] = Kind(name, holds, not is_list, is_list)
     return kinds
 
 
+FIELDS = get_type_hints(Settings)
 KINDS = _kinds()
 FORMS = {word: f"[{word} NAME]" if kind.is_named else f"[{word}]" for word, kind in KINDS.items()}
 
@@ -172,7 +177,10 @@ class _Reading:
         """Take one `name = text` into `values`, or say what is wrong with it."""
         kind = KINDS[section.partition(" ")[0]]
         try:
-            if kind.is_list:
+            if name in kind.own:
+                self._mark(line, section, name)
+                values[name] = self._value(line, name, text, reader(FIELDS[name]))
+            elif kind.is_list:
                 names, value = expand(name), self._value(line, name, text, reader(kind.holds))
                 if len(names) > 1 and isinstance(value, HostLine) and value.address:
                     raise ValueError(f"{name} cannot share an address; write a line for each host")
@@ -243,6 +251,7 @@ class _Reading:
                 sections[kind.field] = {n: kind.holds(**found[f"{word} {n}"]) for n in names}
             else:
                 values = found.get(word, {})
+                sections |= {name: values.pop(name) for name in kind.own if name in values}
                 sections[kind.field] = values if kind.is_list else kind.holds(**values)
         bot = sections["bot"]
         sections["bot"] = replace(bot, console=bot.state / bot.console.expanduser())

@@ -18,6 +18,17 @@ from ircops.errors import OpsError
 from ircops.values import expand, reader
 
 PLAIN_PORT = 6667  # where servers speak without TLS, by custom
+WITNESS = """
+
+# ---- a witness -----------------------------------------------------------------------------------
+
+# The head of the record, said where many people see and keep it: whoever cuts entries off, or makes all of
+# them anew, is found out by `ircops record verify --head`.
+[schedule witness]
+at = 0 12 * * *
+run = record --head
+in = {channel}
+"""
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ def write(answers: Answers) -> str:
         lines.append(line)
         if header and section == "hosts":
             lines += ["", *(f"{host} =" for host in answers.hosts.split())]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + WITNESS.format(channel=channel)
 
 
 def init(path: Path, answers: Answers) -> None:

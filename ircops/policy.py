@@ -1,4 +1,4 @@
-"""What a command asks of its caller: a role, approvals, a confirmation, a time limit, a lock.
+"""What a command asks of its caller: a role, approvals, a confirmation, a code, a time limit, a lock.
 
 The author of a command proposes with `@requires`; the operator decides in `[command NAME]`.
 """
@@ -34,6 +34,7 @@ class Policy:
     confirm: bool = False  # the caller must say yes
     timeout: float = 60  # seconds from start to the stop request; 0 = none
     lock: str = ""
+    totp: bool = False  # the caller must have given a one-time code lately
 
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
@@ -46,13 +47,14 @@ def requires(
     confirm: bool = False,
     timeout: float = 60,
     lock: str = "",
+    totp: bool = False,
 ) -> Callable[[Decorated], Decorated]:
     """Mark a command with its policy; goes above or below `@click.command()`.
 
     `role` is viewer, operator or admin; `timeout` is seconds, 0 for none.
     Raises ValueError at import for a role that does not exist.
     """
-    policy = Policy(role_named(str(role)), approvals, confirm, timeout, lock)
+    policy = Policy(role_named(str(role)), approvals, confirm, timeout, lock, totp)
 
     def mark(command: Decorated) -> Decorated:
         setattr(command, ATTRIBUTE, policy)

@@ -16,17 +16,15 @@ from functools import lru_cache
 from typing import Any
 
 import click
-from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetParseError
 
 from ircops.call import Call, User
 from ircops.errors import FAILED, Unrecorded, sentence
 from ircops.redact import redactor
 from ircops.store import chain
 from ircops.store.database import Database
-from ircops.store.schema import moment, record, stamp
+from ircops.store.times import moment, stamp
+from ircops.store.verify import faults
 from ircops.store.writer import RETRY, Writer
-
-FAULTS = 10  # named by one verify
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,9 @@ class Open:
         self.approvers: Iterable[str] = ()
         self._record = record
         self._call = call
+        self.is_handed_over = False  # it goes on, and its end is another bot's to note
         self._started: datetime | None = None
+        self._known: dict[str, Any] = {}  # what its rows have in common, once it has started
         self._ending: dict[str, Any] = {"outcome": "cut off", "exit_code": FAILED}
 
     def start(self) -> None:
@@ -88,7 +88,12 @@ class Open:
         Raises Unrecorded: then it must not.
         """
         started = self._record.now()
-        self._record.write(self._row("started", started), self)
+        self._known = self._record.clean(self._row())
+        self._record.write({**self._known, "event": "started", "at": stamp(started)}, self)
+        self._started = started
+
+    def resume(self, started: datetime) -> None:
+        """It is on the record already that it began."""
         self._started = started
 
     def failed(self, error: click.ClickException | str) -> None:
@@ -108,20 +113,20 @@ class Open:
         }
 
     def ending(self) -> dict[str, Any]:
-        """The row for how it ended, as far as that was noted."""
+        """The row for how it ended, as far as that was noted; clean."""
         now = self._record.now()
-        if self._started is None:
-            event = "refused" if self._ending["exit_code"] else "ended"  # 0: asked for --help
-            return self._row(event, now) | self._ending
-        took = max(timedelta(), now - self._started)  # the clock may have been set back
-        milliseconds = took // timedelta(milliseconds=1)
-        return self._row("ended", now) | self._ending | {"milliseconds": milliseconds}
+        row = self._known or self._record.clean(self._row())
+        row = {**row, "event": "ended", "at": stamp(now), **self._record.clean(self._ending)}
+        if self._started is not None:
+            took = max(timedelta(), now - self._started)  # the clock may have been set back
+            row["milliseconds"] = took // timedelta(milliseconds=1)
+        elif self._ending["exit_code"]:  # without one it asked for --help
+            row["event"] = "refused"
+        return row
 
-    def _row(self, event: str, at: datetime) -> dict[str, Any]:
+    def _row(self) -> dict[str, Any]:
         call, sender, user = self._call, self._call.sender, self.user
         return {
-            "at": stamp(at),
-            "event": event,
             "door": sender.door,
             "network": sender.network,
             "channel": call.where,
@@ -156,7 +161,7 @@ class Record:
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Replace these values by stars from now on, instead of those named before."""
-        self._redact = redactor(secrets)
+        self.redact = redactor(secrets)
 
     async def open(self) -> None:
         """Begin to take entries; the database is open."""
@@ -170,7 +175,7 @@ class Record:
     async def entry(self, call: Call) -> AsyncIterator[Open]:
         """Keep the record of one call: its number when the block begins, how it ended when it is left.
 
-        A record that cannot be written shows in `Open.start` only.
+        How it ended is written a moment later. A record that cannot be written shows in `Open.start` only.
         """
         opened = Open(self, call)
         try:
@@ -178,7 +183,8 @@ class Record:
                 await self._writer.number(opened)
             yield opened
         finally:
-            await self.put(opened.ending(), opened)
+            if not opened.is_handed_over:
+                self._writer.later(opened.ending(), opened)
 
     async def note(self, event: str, **fields: str) -> None:
         """Put on the record what is no call: `note("connected", network="libera")`."""
@@ -199,6 +205,9 @@ class Record:
 
         `host` is one host's name; `command` may be a group of commands.
         """
+        from ircops.store.schema import record
+
+        self._writer.flush()
         column = record.c
         query = record.select().order_by(column.seq.desc())
         if user:
@@ -212,15 +221,27 @@ class Record:
             query = query.where(column.at >= stamp(since))
         if call is not None:
             query = query.where(column.call == call)
-        with self._database.read() as connection:
-            rows = connection.execution_options(yield_per=500).execute(query).mappings()
+        with (
+            self._database.read() as connection,
+            connection.execution_options(yield_per=500).execute(query) as found,
+        ):
+            rows = found.mappings()
             fitting = (row for row in rows if not host or host in _names(row["hosts"]))
             return [_entry(row) for row in itertools.islice(fitting, last)][::-1]
 
-    def verify(self) -> list[str]:
-        """Read all of it and say what was changed, removed or moved, the first first; [] = it is sound."""
+    def verify(self, kept: chain.Head | None = None) -> list[str]:
+        """Read all of it and say what was changed, removed or moved, the first first; [] = it is sound.
+
+        `kept` is its head of before: see `store/verify.py`.
+        """
+        self._writer.flush()
         with self._database.read() as connection:
-            return list(itertools.islice(chain.faults(chain.rows(connection)), FAULTS))
+            found = faults(chain.rows(connection), kept)
+        if self._database.unguarded():
+            found.append(
+                "the triggers are gone that refuse changes to the record; restore a backup"
+            )
+        return found
 
     def export(self) -> Iterator[str]:
         """All of it as JSON Lines. A line's hash is the SHA-256 of that line without its `hash` member."""
@@ -228,7 +249,7 @@ class Record:
             yield from map(chain.canonical, chain.rows(connection))
 
     @property
-    def head(self) -> tuple[int, str]:
+    def head(self) -> chain.Head:
         """Number and hash of the newest row; 0 and "" of an empty record."""
         with self._database.read() as connection:
             return chain.head(connection)
@@ -237,21 +258,26 @@ class Record:
         self, row: Mapping[str, Any], call: Open | None = None, must: bool = False
     ) -> None:
         """Append a row without secrets; see `Writer.put`."""
-        await self._writer.put(self._clean_row(row), call, must)
+        await self._writer.put(self.clean(row), call, must)
 
     def write(self, row: Mapping[str, Any], call: Open) -> None:
-        """Append a row without secrets before this returns; see `Writer.write`."""
-        self._writer.write(self._clean_row(row), call)
+        """Append a clean row before this returns; see `Writer.write`."""
+        self._writer.write(row, call)
 
-    def _clean_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self._clean(name, value) for name, value in row.items() if value != ""}
+    def clean(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The row as it is written: without secrets, and without what is empty."""
+        said = {name: value for name, value in row.items() if value != ""}
+        for name, value in said.items():
+            if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+                said[name] = _storable(value)
+        for name in said.keys() & {"line", "outcome"}:
+            said[name] = self.redact(said[name])
+        return said
 
-    def _clean(self, name: str, value: Any) -> Any:
-        """Text that every database can hold (no NUL, no lone surrogate), people's words without secrets."""
-        if not isinstance(value, str):
-            return value
-        value = value.encode("utf-8", "backslashreplace").decode().replace("\0", r"\0")
-        return self._redact(value) if name in ("line", "outcome") else value
+
+def _storable(text: str) -> str:
+    """Text that every database can hold: no NUL, no lone surrogate."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", r"\0")
 
 
 def _entry(row: Mapping[Any, Any]) -> Entry:
@@ -266,6 +292,8 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
 @lru_cache(maxsize=1024)
 def _names(hosts: str) -> frozenset[str]:
     """The hosts a folded node set names; itself, if it is none."""
+    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetParseError
+
     try:
         return frozenset(NodeSet(hosts, resolver=RESOLVER_NOGROUP))
     except NodeSetParseError:

@@ -11,6 +11,7 @@ PATTERNS = (  # what stands before a secret, the secret, what stands after it
     rf"({WORD}\s*[=:]\s*){VALUE}()",  # password=…, token: …
     rf"((?<![\w-])--[\w-]{{0,30}}{WORD}\s+){VALUE}()",  # --password …
     r"(\b(?:authorization:\s*\w+|bearer)\s+)(\S+)()",
+    r"(\btotp\s+)(\d[\d -]*)()",  # totp 123456
     r"(://[^\s/:@]*:)([^\s/@]+)(@)",  # https://user:…@host
 )
 HINTS = (
@@ -19,6 +20,7 @@ HINTS = (
     "token",
     "api",
     "bearer",
+    "totp",
     "authorization",
     "://",
 )  # one is in all of them

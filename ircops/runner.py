@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.exceptions import Exit
@@ -19,13 +16,14 @@ from ircops.errors import Stopped
 from ircops.jobs import Job
 from ircops.policy import Policy
 from ircops.terminal import Terminal, attached
+from ircops.workers import Workers
 
 T = TypeVar("T")
 
 FLEET = 64  # threads for commands that reach hosts; enough for a whole team's slow ones
 DESK = 16  # threads for the rest: `!ping` and `!kill` answer while every fleet thread is busy
 PATIENCE = 5.0  # seconds a body has to end after it was asked to
-SOON = 0.1  # seconds between looks whether a body has begun
+SOON = 0.1  # seconds between looks at what runs
 QUIET = 10.0  # seconds of silence before the first "still working"; then twice as long each time
 
 
@@ -53,14 +51,16 @@ class Prepared:
 
 
 class Runner:
-    """The worker threads. `patience` and `quiet` in seconds."""
+    """The worker threads, and an eye on what runs in them. `patience` and `quiet` in seconds. On the loop."""
 
     def __init__(self, patience: float = PATIENCE, quiet: float = QUIET) -> None:
         self._patience = patience
         self._quiet = quiet
         self._is_closed = False
-        self._fleet = ThreadPoolExecutor(FLEET, thread_name_prefix="fleet")
-        self._desk = ThreadPoolExecutor(DESK, thread_name_prefix="desk")
+        self._fleet = Workers("fleet", FLEET)
+        self._desk = Workers("desk", DESK)
+        self._bodies: set[_Body] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def prepare(
         self, job: Job, make: Callable[[], Prepared], start: Callable[[], None]
@@ -71,10 +71,9 @@ class Runner:
         `start` is called before the body. Raises what click raises, also Exit where `--help` has said it
         all, and what `run` raises.
         """
-        call = job.call
 
         def work(body: _Body) -> tuple[Prepared, Outcome | None]:
-            with attached(Terminal(call, None)):
+            with attached(Terminal(job.call)):
                 prepared = make()
             return prepared, body.run(prepared, start) if prepared.is_free else None
 
@@ -84,53 +83,75 @@ class Runner:
         self, prepared: Prepared, job: Job, reaches_hosts: bool, start: Callable[[], None]
     ) -> Outcome:
         """Run the body. Raises Stopped when it was killed, timed out or aborted, ClickException as the body raised it."""
-        pool = self._fleet if reaches_hosts else self._desk
-        return await self._in_thread(pool, job, lambda body: body.run(prepared, start))
+        workers = self._fleet if reaches_hosts else self._desk
+        return await self._in_thread(workers, job, lambda body: body.run(prepared, start))
 
     def close(self) -> None:
         """Take no more work; threads that still run end with the process."""
         self._is_closed = True
-        for pool in (self._fleet, self._desk):
-            pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_thread(self, pool: ThreadPoolExecutor, job: Job, work: Callable[[_Body], T]) -> T:
-        """Wait for `work` in `pool`, but not for long after the call was asked to stop."""
+    async def _in_thread(self, workers: Workers, job: Job, work: Callable[[_Body], T]) -> T:
+        """Wait for `work` in one of the threads, but not for long after the call was asked to stop."""
         if self._is_closed:
             raise Stopped("the bot is stopping")
         call, loop = job.call, asyncio.get_running_loop()
-        stopped = loop.create_future()  # by itself, or asked to
+        ended: asyncio.Future[T] = loop.create_future()
+        body = _Body(job, self._quiet)
 
-        def stop(_: object) -> None:
-            if not stopped.done():
-                stopped.set_result(None)
+        def in_thread() -> None:
+            try:
+                value = work(body)
+            except (StopIteration, SystemExit, KeyboardInterrupt) as error:
+                # no future takes the first, and the others would end the bot
+                fault = RuntimeError(f"{type(error).__name__} in the command")
+                fault.__cause__ = error
+                call.reply.on_loop(_settle, ended, ended.set_exception, fault)
+            except BaseException as error:  # whatever it is, it is for whoever waits
+                call.reply.on_loop(_settle, ended, ended.set_exception, error)
+            else:
+                call.reply.on_loop(_settle, ended, ended.set_result, value)
 
-        call.stop.on_ask(lambda reason: loop.call_soon_threadsafe(stop, reason))
-        body = _Body(job, self._quiet, loop)
-        done = loop.run_in_executor(pool, contextvars.copy_context().run, work, body)
-        done.add_done_callback(stop)
+        def give_up() -> None:
+            late = Stopped(f"{call.stop.reason}; its thread has not ended yet")
+            _settle(ended, ended.set_exception, late)
+
+        call.stop.on_ask(
+            lambda reason: loop.call_soon_threadsafe(loop.call_later, self._patience, give_up)
+        )
+        self._bodies.add(body)
+        if self._timer is None:
+            self._timer = loop.call_later(SOON, self._look)
+        workers.submit(in_thread)
         try:
-            await stopped
-            if not done.done():
-                await asyncio.wait({done}, timeout=self._patience)
-            if not done.done():
-                done.add_done_callback(lambda late: late.cancelled() or late.exception())
-                raise Stopped(f"{call.stop.reason}; its thread has not ended yet")
-            return await done
+            return await ended
         except click.Abort:
             raise Stopped(call.stop.reason or "aborted") from None
         finally:
-            body.leave()
+            self._bodies.discard(body)
+            call.reply.is_working = False
+
+    def _look(self) -> None:
+        """Look after what runs, again and again as long as anything does."""
+        now = time.monotonic()
+        for body in list(self._bodies):
+            body.look(now)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(SOON, self._look) if self._bodies else None
+
+
+def _settle(ended: asyncio.Future[T], settle: Callable[[Any], None], value: object) -> None:
+    """Nobody waits any more for what was left behind."""
+    if not ended.done():
+        settle(value)
 
 
 class _Body:
     """A command's body: it runs in a thread, and is looked after from the loop meanwhile."""
 
-    def __init__(self, job: Job, quiet: float, loop: asyncio.AbstractEventLoop) -> None:
-        self._job, self._loop = job, loop
+    def __init__(self, job: Job, quiet: float) -> None:
+        self._job = job
         self._quiet = quiet  # seconds until the next "still working"
-        self._began = self._ends = math.inf  # by time.monotonic(); the end is its timeout's
-        self._say_at = time.monotonic() + quiet
-        self._timer = loop.call_later(min(quiet, SOON), self._look)
+        self._began = self._ends = self._say_at = math.inf  # by time.monotonic()
 
     def run(self, prepared: Prepared, start: Callable[[], None]) -> Outcome:
         """Run it, in a worker thread."""
@@ -141,7 +162,7 @@ class _Body:
         self._say_at = began + self._quiet
         self._ends = began + (prepared.policy.timeout or math.inf)
         job.state, call.reply.is_working = "running", True
-        terminal = Terminal(call, job.output, job.head)
+        terminal = Terminal(call, job.file, job.head)
         with attached(terminal):
             exit_code = _invoke(prepared.context)
         # it ended early, and has said what became of its hosts
@@ -149,21 +170,12 @@ class _Body:
             raise Stopped(call.stop.reason)
         return Outcome(exit_code, time.monotonic() - began, terminal.lines, terminal.digest)
 
-    def leave(self) -> None:
-        """It has ended, or is left behind."""
-        self._job.call.reply.is_working = False
-        self._timer.cancel()
-
-    def _look(self) -> None:
+    def look(self, now: float) -> None:
         """End it when its time is over; after a while of silence say that work goes on, then ever more rarely."""
-        now = time.monotonic()
         if now >= self._ends:
             self._job.call.stop.ask(f"timed out after {self._ends - self._began:g} s")
-            return
-        if self._began < math.inf and now >= self._say_at:
+        elif now >= self._say_at:
             self._say_still_working(now)
-        due = min(self._ends, self._say_at) if self._began < math.inf else now + SOON
-        self._timer = self._loop.call_later(due - now, self._look)
 
     def _say_still_working(self, now: float) -> None:
         job = self._job
@@ -179,29 +191,24 @@ class _Body:
 
 def _invoke(context: click.Context) -> int:
     """Run the bodies of a parsed chain of contexts, groups first, as click would; give the exit code."""
-    try:
-        with _entered(context):
-            for link in _chain(context):
-                if link.command.callback is not None:
-                    with link.scope(cleanup=False):
-                        link.invoke(link.command.callback, **link.params)
-    except Exit as end:
-        return end.exit_code
-    return 0
-
-
-def _chain(context: click.Context) -> list[click.Context]:
-    """From the outermost group that has a body, in to `context`."""
     links = [context]
     while links[0].parent is not None:
         links.insert(0, links[0].parent)
-    return links
+    try:
+        _invoke_all(links)
+    except Exit as end:
+        return end.exit_code
+    except SystemExit as end:  # Python's own way to say it: a number, a sentence, or nothing
+        if isinstance(end.code, str):
+            click.echo(end.code)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
-@contextmanager
-def _entered(context: click.Context) -> Iterator[None]:
-    """Close what the contexts opened (click.File and the like) when the bodies are done."""
-    with ExitStack() as stack:
-        for link in _chain(context):
-            stack.callback(link.close)
-        yield
+def _invoke_all(links: list[click.Context]) -> None:
+    link, *inner = links
+    with link:  # what it opened (click.File and the like) is closed when what is inside has ended
+        if link.command.callback is not None:
+            link.invoke(link.command.callback, **link.params)
+        if inner:
+            _invoke_all(inner)

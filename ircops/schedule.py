@@ -13,26 +13,27 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
+from typing import TYPE_CHECKING, Any
 
 from ircops.call import Call, Kind, Outlet, Reply, Sender
 from ircops.config import Schedule
-from ircops.cron import Cron
 from ircops.errors import OpsError
 from ircops.shapes import did_you_mean
 from ircops.store.database import Database
-from ircops.store.schema import moment, schedules, stamp
+from ircops.store.times import moment, stamp
+
+if TYPE_CHECKING:
+    from ircops.clock import Clock
+    from ircops.cron import Cron
 
 log = logging.getLogger(__name__)
 
-TICK = 5.0  # seconds between two looks at the clock, at most
-DEAD = 4 * TICK  # seconds without a look
+DEAD = 20.0  # seconds without a look at the clock
 LATE = timedelta(seconds=60)  # a run that comes later is worth a word
 HELD_UP = "bot was held up"  # why a run is late, unless more is known
 NOTE = 60  # seconds between notes in the database of up to when we have looked
+
+_STATE = ("seen_at", "last_run_at", "paused_by")  # columns
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,10 @@ class Scheduler:
         self._database = database
         self._now = now
         self._plans = self._planned(schedules)
-        self._clock = _Clock(timezone=UTC)
+        self._is_running = False
+        self._clock: Clock | None = (
+            None  # while there was never a schedule there is none to look at
+        )
 
     async def load(self) -> None:
         """Read what is known from before: pauses, last runs. `start` does so too."""
@@ -115,15 +119,17 @@ class Scheduler:
         """Deal with what was missed while the bot was down, then wait for what comes."""
         await self.load()
         await self._look_at_all("bot was down")
+        self._is_running = True
         self._wait()
-        self._clock.start()
 
     async def stop(self) -> None:
         """Start nothing more; a run that goes on ends in its own time."""
-        if not self._clock.running:
+        if not self._is_running:
             return
-        self._clock.shutdown(wait=False)
-        await asyncio.sleep(0)  # it shuts down in the loop's next turn
+        self._is_running = False
+        if self._clock is not None:
+            self._clock.shutdown(wait=False)
+            await asyncio.sleep(0)  # it shuts down in the loop's next turn
         now = self._now()
         if not any(plan.cron.last(plan.seen, now) for plan in self._plans.values()):
             await self._note(now)  # else the next start finds what fell due at this moment
@@ -131,7 +137,8 @@ class Scheduler:
     @property
     def is_alive(self) -> bool:
         """It has looked at the clock lately."""
-        return self._clock.running and time.monotonic() - self._clock.looked_at < DEAD
+        is_ticking = self._clock is None or time.monotonic() - self._clock.looked_at < DEAD
+        return self._is_running and is_ticking
 
     async def reload(self, schedules: Mapping[str, Schedule]) -> None:
         """Take these schedules instead, at once; OpsError, and all stays, if one is no cron line."""
@@ -231,6 +238,9 @@ class Scheduler:
         return self._plans[name]
 
     def _planned(self, schedules: Mapping[str, Schedule]) -> dict[str, _Plan]:
+        if schedules:  # apscheduler takes its time: a bot without any starts without
+            from ircops.cron import Cron
+
         plans = {}
         for name, settings in schedules.items():
             try:
@@ -242,14 +252,19 @@ class Scheduler:
 
     def _wait(self) -> None:
         """Have apscheduler call `due` at each time of each schedule, however late it may be: we judge that."""
+        if self._clock is None:
+            if not self._is_running or not self._plans:
+                return
+            from ircops.clock import Clock
+
+            self._clock = Clock(timezone=UTC)
+            self._clock.start()
         self._clock.remove_all_jobs()
         always = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         for plan in self._plans.values():
             at = plan.cron.after(plan.seen)
             self._clock.add_job(self.due, plan.cron, [plan.name], next_run_time=at, **always)
-        self._clock.add_job(
-            self._look_at_all, IntervalTrigger(seconds=NOTE, timezone=UTC), **always
-        )
+        self._clock.add_job(self._look_at_all, "interval", seconds=NOTE, **always)
 
     async def _look_at_all(self, why: str = HELD_UP) -> None:
         now = self._now()
@@ -268,11 +283,12 @@ class Scheduler:
         """Change the row of one schedule or, with None, of every one there ever was. Raises OpsError."""
 
         def write() -> None:
-            change = schedules.update().values(**values)
-            if name is not None:
-                change = change.where(schedules.c.name == name)
-            with self._database.write() as connection:
-                connection.execute(change)
+            change = f"UPDATE schedules SET {', '.join(f'{column} = ?' for column in values)}"
+            with self._database.append() as connection:
+                if name is None:
+                    connection.execute(change, [*values.values()])
+                else:
+                    connection.execute(f"{change} WHERE name = ?", [*values.values(), name])
 
         await asyncio.to_thread(write)
 
@@ -280,29 +296,15 @@ class Scheduler:
         """The rows of before, by name; names without one get it."""
 
         def read() -> Mapping[str, Mapping[str, Any]]:
-            with self._database.write() as connection:
-                found = connection.execute(schedules.select()).mappings()
-                rows = {row["name"]: dict(row) for row in found}
+            with self._database.append() as connection:
+                found = connection.execute(f"SELECT name, {', '.join(_STATE)} FROM schedules")
+                rows = {name: dict(zip(_STATE, state, strict=True)) for name, *state in found}
                 for name in set(names) - set(rows):
-                    new = {"name": name, "seen_at": stamp(self._now())}
-                    connection.execute(schedules.insert(), new)
+                    new = (name, stamp(self._now()))
+                    connection.execute("INSERT INTO schedules (name, seen_at) VALUES (?, ?)", new)
             return rows
 
         return await asyncio.to_thread(read)
-
-
-class _Clock(AsyncIOScheduler):  # type: ignore[misc]
-    """apscheduler, made to look at the clock every few seconds even if nothing is due for hours.
-
-    So it notices a clock that was set and a machine that slept, and its looks show that it lives.
-    """
-
-    looked_at = float("-inf")
-
-    def _process_jobs(self) -> float:
-        self.looked_at = time.monotonic()
-        wait = super()._process_jobs()
-        return TICK if wait is None else min(wait, TICK)
 
 
 def _recall(plan: _Plan, known: Mapping[str, Mapping[str, Any]]) -> None:

@@ -7,6 +7,7 @@ a setting says all there is to say about it.
 from __future__ import annotations
 
 import re
+import string
 import zoneinfo
 from calendar import monthrange
 from collections.abc import Callable, Iterable
@@ -28,6 +29,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
+# Only ASCII letters fold: services treat Alice and alice as one account, but a KELVIN SIGN is no k.
+FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def folded(account: str) -> str:
+    """The account, or mask, in the one spelling that two of them are compared in."""
+    return account.translate(FOLD)
+
+
 def like(pattern: str, allowed: str) -> Callable[[str], None]:
     """Make a check: a text has this shape."""
 
@@ -36,6 +46,12 @@ def like(pattern: str, allowed: str) -> Callable[[str], None]:
             raise ValueError(allowed)
 
     return check
+
+
+def webhook(url: str) -> None:
+    """Check where the record is copied to, if anywhere: not for others to read on the way."""
+    if url and not re.fullmatch(r"https://[^\s/]+\S*|http://(localhost|127\.0\.0\.1)[:/]\S*", url):
+        raise Wrong("***", "it is https://HOST/PATH, or http:// on localhost")
 
 
 def above_zero(number: float) -> None:
@@ -101,6 +117,8 @@ NETWORK = r"[^\s/]+/"
 ACCOUNT = r"[^\s#;:!@*?/]+"
 MASK = r"mask:[^\s!]+![^\s@]+@\S+"
 
+PROVEN = rf"unix:\S+|({NETWORK})?{ACCOUNT}"
+
 Count = Annotated[int, above_zero]
 Word = Annotated[str, like(r"\S*", "it is one word")]
 Nick = Annotated[
@@ -115,6 +133,14 @@ Prefix = Annotated[str, like(r"[^\w\s/:]+", "it is punctuation, such as ! or .")
 Text = Annotated[str, like(r".+", "it is some text")]
 Channel = Annotated[str, like(CHANNEL, "a channel is #name")]
 Place = Annotated[str, like(rf"({NETWORK})?{CHANNEL}", "it is #channel or network/#channel")]
+Spot = Annotated[
+    str,
+    like(
+        rf"private|console|({NETWORK})?{CHANNEL}",
+        "it is #channel, network/#channel, private or console",
+    ),
+]
+Argument = Annotated[str, like(r"[A-Za-z][\w-]*=\S+", "it is argument=value, as in env=prod")]
 Who = Annotated[
     str,
     like(

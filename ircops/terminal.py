@@ -12,7 +12,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -30,8 +30,10 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-LN-Za-ln-z]")  # CSI sequences other tha
 class Terminal:
     """One call's terminal. Its worker thread writes; nobody else."""
 
-    def __init__(self, call: Call, spool: Path | None, head: bytearray | None = None) -> None:
-        """`spool` gets the output, all of it, once it is too much for `head`."""
+    def __init__(
+        self, call: Call, spool: Callable[[], Path] | None = None, head: bytearray | None = None
+    ) -> None:
+        """The file that `spool` names gets the output, all of it, once it is too much for `head`."""
         self._call = call
         self._spool_path = spool
         self._head = head
@@ -98,7 +100,7 @@ class Terminal:
             data = bytes(self._head)
         if self._spool is None:
             # unbuffered, for !tail reads while we write; for the owner only
-            self._spool = open(self._spool_path, "wb", buffering=0, opener=_private)  # noqa: SIM115
+            self._spool = open(self._spool_path(), "wb", buffering=0, opener=_private)  # noqa: SIM115
         self._spooled += len(data)
         self._spool.write(data)
 

@@ -9,11 +9,22 @@ import re
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ircops.config import Address, HostLine, Join, Percent, Seconds, Secret
+from ircops.config import (
+    Address,
+    HostLine,
+    Join,
+    Megabytes,
+    Names,
+    Percent,
+    Seconds,
+    Secret,
+    Where,
+)
 from ircops.policy import Role, role_named
 from ircops.shapes import CHANNEL, Wrong
 
@@ -117,6 +128,13 @@ def _secret(text: str) -> Secret:
     return Secret(_line(text))
 
 
+def _where(text: str) -> str:
+    scheme, is_url, rest = _line(text).partition("://")
+    if is_url and scheme not in ("sqlite", "postgresql+psycopg"):
+        raise Wrong(scheme, "it is empty, a SQLite file, or postgresql+psycopg://USER@HOST/NAME")
+    return Secret(text) if is_url and re.match(r"[^/@]*:.*@", rest) else text
+
+
 def _boolean(text: str) -> bool:
     if text.lower() not in BOOLEAN:
         raise ValueError("it is yes or no")
@@ -173,21 +191,26 @@ def _join(text: str) -> Join:
 
 
 def _host(text: str) -> HostLine:
-    """`10.0.0.1:22 user=ops key=~/.ssh/id jump=bastion host_key=SHA256:…`; any part may be missing."""
-    known = keys(HostLine)
+    """`10.0.0.1:22 user=ops key=~/.ssh/id jump=bastion host_key=SHA256:… env=prod`; any part may be missing."""
+    known = {name: key for name, key in keys(HostLine).items() if name != "variables"}
     values: dict[str, Any] = {}
+    variables: dict[str, str] = {}
     for word in text.split():
         key, equals, value = word.partition("=")
         try:
             if equals and key in known:
                 values[key] = known[key].read(value)
-            elif equals or values:
+            elif near := get_close_matches(key, known, 1, 0.75) if equals else []:
+                raise ValueError(f"did you mean {near[0]}=?")
+            elif equals and re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
+                variables[key] = value
+            elif equals or values or variables:
                 raise ValueError(f"it is an address, then any of {'= '.join([*known][1:])}=")
             else:
                 values["address"], values["port"] = _host_and_port(word)
         except ValueError as wrong:
             raise Wrong(word, str(wrong)) from None
-    return HostLine(**values)
+    return HostLine(**values, variables=tuple(variables.items()))
 
 
 def expand(text: str) -> list[str]:
@@ -212,12 +235,17 @@ READERS: dict[Any, Reader] = {
     Secret: _secret,
     bool: _boolean,
     int: lambda text: int(_whole(text)),
+    Megabytes: lambda text: int(_whole(text.removesuffix("MB").rstrip())),
     float: _number(r"(\d+(?:\.\d+)?)", "it is a number, 0 or more"),
     Seconds: lambda text: _duration(text) * UNITS.get(text[-1], 1),
+    Where: _where,
     Percent: _number(r"(\d+(?:\.\d+)?) ?%?", "it is 0 to 100, with a % or without", most=100),
     Path: _path,
     Address: _address,
     Join: _join,
     HostLine: _host,
+    Names: lambda text: tuple(
+        " ".join(name.split()) for name in re.split(r"[,\n]", text) if name.strip()
+    ),
     Role: lambda text: role_named(_one_of(tuple(str(role) for role in Role if role))(text)),
 }

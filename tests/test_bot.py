@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from ircops import ini
 from ircops.bot import Bot, check
 from ircops.errors import REFUSED_BY_SERVER, BadConfig
+from ircops.store.database import Database
 from tests.people import until
 from tests.scripted_ircd import Connection, ScriptedIrcd
 
@@ -168,3 +171,44 @@ def test_check_finds_what_only_all_the_parts_know(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("laod", "load").replace("@wbe", "web1"))
     with pytest.raises(BadConfig, match=r":8: .*unknown command helth; did you mean health"):
         check(ini.load(path))
+
+
+# What takes longer to import than all the rest of a start, and is for hosts, schedules, and who reads the record.
+HEAVY = {"alembic", "apscheduler", "cryptography", "paramiko", "sqlalchemy"}
+
+
+async def _answer_once(directory: Path) -> None:
+    """Come into the channel and answer a call; then print which of `HEAVY` that took."""
+    async with ScriptedIrcd() as ircd:
+        path = directory / "ircops.ini"
+        path.write_text(
+            SETTINGS.partition("[schedule")[0].format(directory=directory, server=ircd.address)
+        )
+        bot = Bot(ini.load(path))
+        await bot.start()
+        serving = asyncio.create_task(bot.serve())
+        server = await ircd.accept()
+        await server.welcome(caps=CAPS)
+        say(server, "!version")
+        await server.until("PRIVMSG #ops :alice: ircops ")
+        print(*HEAVY & sys.modules.keys())
+        bot.end()
+        await serving
+        await bot.stop()
+
+
+def test_a_bot_that_has_reached_no_host_has_imported_nothing_for_it(tmp_path: Path) -> None:
+    database = Database("", tmp_path / "state")
+    database.open()  # the first start of all makes the tables, and for that it needs all of Alembic
+    database.close()
+    code = "import asyncio, pathlib, sys; from tests.test_bot import _answer_once;"
+    code += "asyncio.run(_answer_once(pathlib.Path(sys.argv[1])))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

@@ -24,6 +24,30 @@ def test_words_from_a_thread_leave_on_the_loop_in_order() -> None:
     assert asyncio.run(scene()).lines == [str(n) for n in range(100)]
 
 
+def test_what_is_called_on_the_loop_comes_after_what_was_said_though_that_failed() -> None:
+    class Broken(Heard):
+        def write(self, kind: Kind, text: str) -> None:
+            super().write(kind, text)
+            raise ZeroDivisionError
+
+    async def scene() -> list[object]:
+        faults: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: faults.append(context["exception"]))
+        heard, ended = Broken(), loop.create_future()
+        reply = Reply(heard)
+
+        def body() -> None:
+            reply.say("one\ntwo")
+            reply.on_loop(lambda: ended.set_result(list(heard.lines)))
+
+        await asyncio.to_thread(body)
+        assert await asyncio.wait_for(ended, 10) == ["one", "two"]
+        return faults
+
+    assert len(asyncio.run(scene())) == 2
+
+
 def test_endless_output_is_counted_not_carried() -> None:
     async def scene() -> Heard:
         heard = Heard()
@@ -74,7 +98,8 @@ def test_stop_tells_everybody_once_and_the_first_reason_counts() -> None:
     "result, text",
     [
         (Result("web1", "up\n", exit_code=0), "up"),
-        (Result("web1", "", "no such file\n", 2), "no such file\nexit 2"),
+        (Result("web1", "", "no such file\n", 2), "no such file (exit 2)"),
+        (Result("web1", "half\n", "broken\n", 2), "half\nbroken\nexit 2"),
         (Result("web1", error="no route to host"), "no route to host"),
         (Result("web1", "half\n", error="timed out"), "half\ntimed out"),
     ],

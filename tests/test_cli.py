@@ -17,6 +17,7 @@ from ircops.call import Said
 from ircops.store.database import Database
 from ircops.transcript import Transcript
 from tests.people import until_true
+from tests.real.postgres import Postgres
 
 IRCOPS = Path(sys.executable).parent / "ircops"
 FIVE_FAULTS = """\
@@ -113,6 +114,18 @@ def test_check_names_every_fault_with_its_line(tmp_path: Path) -> None:
     assert ircops("run", directory=tmp_path).returncode == 78
 
 
+def test_check_tells_faults_and_doubles_of_an_inventory(tmp_path: Path) -> None:
+    (tmp_path / "ircops.ini").write_text("[hosts]\ninventory = ansible.yml\nweb1 = 10.0.0.1\n")
+    (tmp_path / "ansible.yml").write_text("web:\n  hosts:\n    web1:\n    web2:\n")
+    answer = ircops("check", directory=tmp_path)
+    assert "ircops.ini:3: web1 is in the inventory, too; this line counts\n" in answer.stderr
+    assert " 2 hosts," in answer.stdout
+    (tmp_path / "ansible.yml").write_text("web:\n  host:\n    web1:\n")
+    answer = ircops("check", directory=tmp_path)
+    assert answer.returncode == 78
+    assert "ansible.yml:2: host is none of hosts, children and vars" in answer.stderr
+
+
 def test_check_says_what_it_found(settings: Path) -> None:
     answer = ircops("check", "--config", str(settings))
     assert answer.returncode == 0
@@ -145,17 +158,57 @@ def test_a_bent_record_is_found_out(settings: Path, tmp_path: Path) -> None:
         ircops("do", "--config", str(settings), "hello x")
     sound = ircops("record", "verify", "--config", str(settings))
     assert (sound.returncode, sound.stdout[:14]) == (0, "ok: 4 entries,")
+    kept = sound.stdout.split()[-1]
+    ircops("do", "--config", str(settings), "hello y")
+    assert ircops("record", "verify", "--head", kept, "--config", str(settings)).returncode == 0
+    said = ircops("do", "--config", str(settings), "record --head").stdout
+    assert said.startswith("the record's head: 7:")  # its own beginning is on it
+    wrong = ircops("record", "verify", "--head", "9:abc", "--config", str(settings))
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
+        2,
+        "Error: Invalid value for '--head': it is a number, a colon, and 64 hex digits",
+    )
     exported = ircops("record", "export", "--config", str(settings)).stdout.splitlines()
-    assert [json.loads(line)["seq"] for line in exported] == [1, 2, 3, 4]
+    assert [json.loads(line)["seq"] for line in exported] == [1, 2, 3, 4, 5, 6, 7, 8]
     with sqlite3.connect(tmp_path / "state" / "ircops.sqlite") as database:
         for (name,) in database.execute(
             "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         ).fetchall():
             database.execute(f"DROP TRIGGER {name}")
         database.execute("UPDATE record SET user = 'somebody else' WHERE seq = 2")
+        database.execute("DELETE FROM record WHERE seq >= 4")
     database.close()
-    bent = ircops("record", "verify", "--config", str(settings))
-    assert (bent.returncode, bent.stdout) == (1, "entry 2 was changed\n")
+    bent = ircops("record", "verify", "--head", kept, "--config", str(settings))
+    assert bent.returncode == 1
+    assert bent.stdout.splitlines()[:2] == ["entry 2 was changed", "entry 4 was removed"]
+
+
+def test_the_record_may_be_kept_in_postgresql(
+    settings: Path, tmp_path: Path, postgres: Postgres
+) -> None:
+    url = postgres.new().replace("ops@", "ops:hunter2@")
+    text = settings.read_text().replace("[bot]\n", f"[bot]\ndatabase = {url}\n")
+    settings.write_text(text)
+    said = ircops("do", "--config", str(settings), "hello hunter2")
+    assert (said.returncode, said.stdout) == (0, "hello hunter2\n"), said.stderr
+    exported = ircops("record", "export", "--config", str(settings)).stdout.splitlines()
+    assert [json.loads(line)["line"] for line in exported] == ["hello ***"] * 2
+    sound = ircops("record", "verify", "--config", str(settings))
+    assert (sound.returncode, sound.stdout[:14]) == (0, "ok: 2 entries,")
+    assert not (tmp_path / "state" / "ircops.sqlite").exists()
+    refused = ircops("backup", "x", "--config", str(settings))
+    assert refused.stderr.endswith("with its own program: pg_dump -Fc -f x\n")
+
+
+def test_a_backup_is_a_database_of_its_own(settings: Path, tmp_path: Path) -> None:
+    ircops("do", "--config", str(settings), "hello x")
+    made = ircops("backup", "copy.sqlite", "--config", str(settings), directory=tmp_path)
+    assert (made.returncode, made.stdout[:35]) == (0, "ok: copy.sqlite has 2 entries, head")
+    shown = ircops("record", "verify", "--config", str(settings))
+    assert made.stdout.split()[-1] == shown.stdout.split()[-1]
+    nowhere = ircops("backup", str(tmp_path / "no" / "copy"), "--config", str(settings))
+    assert (nowhere.returncode, nowhere.stdout) == (1, "")
+    assert nowhere.stderr.endswith("no such file or directory; name another file\n")
 
 
 def test_a_running_bot_takes_the_line_and_ends_when_told(settings: Path, tmp_path: Path) -> None:

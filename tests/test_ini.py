@@ -83,6 +83,18 @@ def test_file_becomes_settings(load: Load, tmp_path: Path) -> None:
     assert settings.place("health") == f"{tmp_path}/ircops.ini"
 
 
+def test_inventory_is_a_key_of_hosts_and_no_host(load: Load, tmp_path: Path) -> None:
+    settings = load("[hosts]\ninventory = hosts.yml, /etc/ansible/hosts\nweb1 = env=prod\n")
+    assert settings.inventory == (tmp_path / "hosts.yml", Path("/etc/ansible/hosts"))
+    assert settings.hosts == {"web1": HostLine(variables=(("env", "prod"),))}
+    assert settings.place("hosts", "inventory") == f"{tmp_path}/ircops.ini:2"
+
+
+def test_a_variable_that_looks_like_a_slip_is_refused(load: Load) -> None:
+    (fault,) = faults(load, "[hosts]\nweb1 = usr=ops")
+    assert fault == '2: web1 cannot be "usr=ops": did you mean user=?'
+
+
 def test_empty_file_is_all_defaults(load: Load) -> None:
     assert load("").networks == {}
 
@@ -115,7 +127,7 @@ timezone = Europe/Berln
         '11: timezone cannot be "Europe/Berln": it is a name such as UTC or Europe/Berlin;'
         ' did you mean "Europe/Berlin"?',
         "12: [command x] says nothing: give it run, script or click, or a role for a command there is",
-        "13: unknown section [web]; there are [bot] [network NAME] [channel NAME] [roles] [ssh]"
+        "13: unknown section [web]; there are [bot] [network NAME] [channel NAME] [roles] [access NAME] [ssh]"
         " [hosts] [groups] [command NAME] [schedule NAME] [health]",
     ]
 

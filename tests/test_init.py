@@ -52,6 +52,7 @@ def test_answers_are_in_the_settings(tmp_path: Path) -> None:
     assert settings.ssh.user == "ops"
     assert list(settings.channels) == ["#ops"]
     assert settings.schedules["morning"].into == ("#ops",)
+    assert settings.schedules["witness"].into == ("#ops",)
 
 
 def test_what_is_not_answered_stays_documented() -> None:

@@ -51,16 +51,64 @@ def test_an_ended_or_unknown_job_cannot_be_killed(tmp_path: Path) -> None:
 def test_forgotten_jobs_take_their_output_along(tmp_path: Path) -> None:
     jobs = jobs_with(tmp_path, *range(REMEMBERED + 1))
     for job in jobs.running:
-        assert job.output is not None
         job.output.write_text("x")
+        job.spool(1).open("web1.out").close()
         jobs.end(job, "done", "ok")
-    assert len(jobs.recent) == len(list(tmp_path.glob("*.out"))) == REMEMBERED
+    assert len(jobs.recent) == REMEMBERED
+    assert len(list(tmp_path.glob("*.out"))) == len(list(tmp_path.glob("*/web1.out"))) == REMEMBERED
 
 
-def test_output_of_an_earlier_run_is_cleared_at_start(tmp_path: Path) -> None:
-    (tmp_path / "3.out").write_text("x")
-    Jobs(tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_output_of_earlier_bots_stays_as_long_as_its_job_is_known(tmp_path: Path) -> None:
+    jobs = jobs_with(tmp_path, 3, 5)
+    for number in (1, 2, 3, 4):
+        (tmp_path / f"{number}.out").write_text("x")
+        (tmp_path / str(number)).mkdir()
+    jobs.end(jobs.find(3), "done", "ok")
+    jobs.tidy([4])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3", "3.out", "4", "4.out"]
+
+
+def test_what_was_in_memory_only_is_there_for_the_next_bot(tmp_path: Path) -> None:
+    jobs = jobs_with(tmp_path, 3)
+    job = jobs.find(3)
+    job.head += b"caf\xc3\xa9\nlast\n"
+    assert job.tail(1) == ["last"]
+    jobs.end(job, "done", "ok")
+    jobs.close()
+    assert jobs_with(tmp_path, 3).find(3).tail(3) == ["café", "last"]
+    assert job.output.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_tail_of_a_host_is_read_from_its_end_whatever_the_size(tmp_path: Path) -> None:
+    job = jobs_with(tmp_path, 3).find(3)
+    with job.spool(100).open("web1.out") as file:
+        file.write(b"\xff\n" * 1_000_000 + b"one\ntwo\n")
+    assert job.tail(2, "web1") == ["one", "two"]
+    assert job.tail(2) == job.tail(2, "web2") == []
+
+
+def test_the_last_job_is_of_this_place_and_not_about_jobs(tmp_path: Path) -> None:
+    jobs = jobs_with(tmp_path, 1, 2)
+
+    async def more() -> None:
+        for number, (user, command, where) in enumerate(
+            [(BOB, "uptime", "#ops"), (ALICE, "tail", "#ops"), (ALICE, "disk", "#dev")], 3
+        ):
+            jobs.begin(number, user, call(command, where=where)[0], command)
+
+    asyncio.run(more())
+    for job in jobs.running:
+        jobs.end(job, "done", "ok")
+    assert [jobs.last("#ops").number, jobs.last("#ops", ALICE).number] == [3, 2]
+    with pytest.raises(OpsError, match="nothing ended here"):
+        jobs.last("#other")
+
+
+def test_two_processes_see_each_other(tmp_path: Path) -> None:
+    one, other = Jobs(tmp_path), Jobs(tmp_path)
+    assert not one.is_alone() and not other.is_alone()
+    other.close()
+    assert one.is_alone()
 
 
 def test_stop_all_reaches_every_job(tmp_path: Path) -> None:

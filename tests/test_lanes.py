@@ -47,6 +47,22 @@ def test_a_slow_call_holds_up_the_next_one_of_the_same_person_for_a_moment_only(
     asyncio.run(scene())
 
 
+def test_while_the_loop_is_late_no_head_start_runs_out() -> None:
+    async def scene() -> None:
+        turn = lanes._Turn()
+        turn.begin()
+        waiting = asyncio.create_task(turn.over())
+        await asyncio.sleep(0)
+        for _ in range(lanes.TICKS * 2):
+            turn._due -= 10
+            turn._tick()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(scene())
+
+
 def test_a_call_that_is_cancelled_while_it_waits_lets_the_next_one_go_on() -> None:
     async def scene() -> list[int]:
         turns, ended = Lanes(), []

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -24,14 +23,6 @@ from tests.people import Heard, on_irc, until
 
 NINE = datetime(2026, 11, 22, 9, tzinfo=UTC)
 ALICE = on_irc("alice")
-
-
-@pytest.fixture
-def database(tmp_path: Path):
-    database = Database("", tmp_path, busy=0.05)
-    database.open()
-    yield database
-    database.close()
 
 
 def call(line: str = "load @web", sender: Sender = ALICE, where: str = "#ops") -> Call:
@@ -66,14 +57,7 @@ def story(record: Record) -> list[tuple[int | None, str, str]]:
     return [(entry.call, entry.event, entry.outcome) for entry in record.entries()]
 
 
-def locked(database: Database) -> closing[sqlite3.Connection]:
-    """Another process that holds the database; close it to let go."""
-    connection = sqlite3.connect(database.path, isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    return closing(connection)
-
-
-def test_a_call_has_a_row_before_it_starts_and_one_when_it_ended(database):
+def test_a_call_has_a_row_before_it_starts_and_one_when_it_ended(database, address):
     ticks = iter(NINE + timedelta(seconds=2.5 * n) for n in range(9))
     record = Record(database, now=lambda: next(ticks))
     seen_at_start: list[str] = []
@@ -83,10 +67,8 @@ def test_a_call_has_a_row_before_it_starts_and_one_when_it_ended(database):
             entry.user = User("alice", Role.OPERATOR)
             entry.command, entry.hosts, entry.approvers = "load", "web[1-3]", ["bob", "carol"]
             entry.start()
-            with closing(sqlite3.connect(database.path)) as another_process:
-                seen_at_start.extend(
-                    row[0] for row in another_process.execute("SELECT event FROM record")
-                )
+            with closing(Database(address)) as another_process:
+                seen_at_start.extend(entry.event for entry in Record(another_process).entries())
             entry.finished("failed on web2", 1, "d" * 64, 3)
 
     on(record, work)
@@ -186,12 +168,12 @@ def test_the_ending_is_written_whatever_ends_the_call(database):
     assert story(record)[1::2] == [(1, "ended", "cut off"), (2, "ended", "cut off")]
 
 
-def test_nothing_starts_that_cannot_be_recorded(database):
+def test_nothing_starts_that_cannot_be_recorded(database, locked):
     record = Record(database)
     ran: list[int] = []
 
     async def work() -> str:
-        with locked(database):
+        with locked():
             try:
                 async with record.entry(call()) as entry:
                     entry.start()
@@ -203,21 +185,21 @@ def test_nothing_starts_that_cannot_be_recorded(database):
     sentence = on(record, work)
     assert ran == []
     assert sentence.startswith("not run, since it cannot be recorded: the database ")
-    assert sentence.endswith("database is locked; end the other process that writes to it")
+    assert sentence.endswith("; end the other process that writes to it")
     assert story(record) == [(1, "refused", "cut off")]  # kept until the database was free again
 
 
-def test_an_ending_that_cannot_be_written_is_tried_again_until_it_is(database, caplog):
+def test_an_ending_that_cannot_be_written_is_tried_again_until_it_is(database, locked, caplog):
     record = Record(database, retry=0.01)
 
     async def work() -> None:
         async with record.entry(call()) as entry:
             entry.start()
             entry.finished()
-            lock = locked(database)
-            lock.thing.execute("SELECT 1")
-        assert "1 rows wait to be recorded" in caplog.text
-        lock.thing.close()
+            lock = locked()
+            lock.__enter__()
+        await until(lambda: "1 rows wait to be recorded" in caplog.text)
+        lock.__exit__(None, None, None)
         await until(lambda: len(record.entries()) == 2)
 
     on(record, work)
@@ -225,11 +207,11 @@ def test_an_ending_that_cannot_be_written_is_tried_again_until_it_is(database, c
     assert record.verify() == []
 
 
-def test_what_was_kept_goes_before_what_came_later(database):
-    record = Record(database)
+def test_what_was_kept_goes_before_what_came_later(database, locked):
+    record = Record(database, retry=0.05)
 
     async def work() -> None:
-        with locked(database):
+        with locked():
             for word in ("one", "two"):
                 await record.note(word)
         await record.note("three")
@@ -238,10 +220,10 @@ def test_what_was_kept_goes_before_what_came_later(database):
     assert [entry.event for entry in record.entries()] == ["one", "two", "three"]
 
 
-def test_what_can_never_be_written_ends_up_in_the_log(database, caplog):
+def test_what_can_never_be_written_ends_up_in_the_log(database, locked, caplog):
     record = Record(database)
     caplog.set_level(logging.CRITICAL)
-    with locked(database):
+    with locked():
         on(record, lambda: record.note("stopped", outcome="goodbye"))
     assert record.entries() == []
     assert 'could not be recorded: {"at":"' in caplog.text
@@ -260,11 +242,11 @@ def test_a_closed_record_lets_nothing_start(database):
     on(record, work)
 
 
-def test_the_loop_goes_on_while_the_database_is_stuck(database):
+def test_the_loop_goes_on_while_the_database_is_stuck(database, locked):
     record = Record(database)
 
     async def work() -> int:
-        with locked(database):
+        with locked():
             stuck = asyncio.create_task(record.note("started"))
             turns = 0
             while not stuck.done():
@@ -334,9 +316,9 @@ asyncio.run(main())
 """
 
 
-def process(database: Database) -> subprocess.Popen[str]:
+def process(address: str) -> subprocess.Popen[str]:
     started = subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(database.path)],
+        [sys.executable, "-c", PROCESS, address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -347,8 +329,8 @@ def process(database: Database) -> subprocess.Popen[str]:
     return started
 
 
-def test_two_processes_share_one_chain_and_no_number(database):
-    processes = [process(database) for _ in range(2)]
+def test_two_processes_share_one_chain_and_no_number(database, address):
+    processes = [process(address) for _ in range(2)]
     for one in processes:
         assert one.stdin is not None
         one.stdin.write("go\n")
@@ -362,8 +344,8 @@ def test_two_processes_share_one_chain_and_no_number(database):
     assert record.head[0] == 100
 
 
-def test_a_started_call_is_on_the_record_though_the_bot_is_killed(database):
-    one = process(database)
+def test_a_started_call_is_on_the_record_though_the_bot_is_killed(database, address):
+    one = process(address)
     assert one.stdin is not None and one.stdout is not None
     one.stdin.write("go\n")
     one.stdin.flush()
@@ -394,17 +376,24 @@ def test_bytes_that_are_no_text_do_not_stop_the_record(database):
     assert record.verify() == []
 
 
-def test_the_record_can_be_checked_and_taken_away(database):
+def test_the_record_can_be_checked_and_taken_away(database, kind):
     record = Record(database)
     assert (record.verify(), record.head, list(record.export())) == ([], (0, ""), [])
     on(record, lambda: run(record, call()))
     assert [json.loads(line)["event"] for line in record.export()] == ["started", "ended"]
     assert record.head == (2, record.entries()[-1].hash)
-    with closing(sqlite3.connect(database.path)) as connection:
-        connection.execute("DROP TRIGGER record_no_UPDATE")
+    kept = record.head
+    with database.append() as connection:
+        where = " ON record" if kind == "postgresql" else ""
+        connection.execute(f"DROP TRIGGER record_no_update{where}")
         connection.execute("UPDATE record SET line = 'ping' WHERE event = 'started'")
-        connection.commit()
-    assert record.verify() == ["entry 1 was changed"]
+        connection.execute(f"DROP TRIGGER record_no_delete{where}")
+        connection.execute("DELETE FROM record WHERE event = 'ended'")
+    assert record.verify(kept) == [
+        "entry 1 was changed",
+        "entry 2 was removed",
+        "the triggers are gone that refuse changes to the record; restore a backup",
+    ]
 
 
 def test_entries_are_found_by_what_is_asked(database):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -94,10 +95,25 @@ def test_a_call_that_was_stopped_while_its_words_were_parsed_does_not_begin(tmp_
         with pytest.raises(Stopped, match="killed by bob; its thread has not ended yet"):
             await task
         enough.set()
-        worker._desk.shutdown(wait=True)
+        await until(lambda: worker._desk._idle)
 
     asyncio.run(scene())
     assert began == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "lines"), [(3, 3, []), (None, 0, []), ("no such site", 1, ["no such site"])]
+)
+def test_a_body_may_leave_as_any_program_does(
+    tmp_path: Path, status: object, code: int, lines: list[str]
+) -> None:
+    outcome, heard = ran(tmp_path, lambda: sys.exit(status))  # type: ignore[arg-type]
+    assert (outcome.exit_code, heard.lines) == (code, lines)
+
+
+def test_a_bug_that_no_future_takes_is_a_bug_like_others(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration in the command"):
+        ran(tmp_path, lambda: next(iter([])))
 
 
 def test_an_abort_is_a_stop(tmp_path: Path) -> None:

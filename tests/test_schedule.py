@@ -410,6 +410,20 @@ def test_a_reload_keeps_what_is_known_and_takes_the_new_lines(tmp_path):
     assert played(tmp_path, play).said == []
 
 
+def test_the_first_schedule_may_come_with_a_reload(tmp_path):
+    async def play(world: World) -> None:
+        scheduler = Scheduler({}, world.handle, world.outlet, world.database, now=lambda: world.now)
+        await scheduler.start()
+        assert scheduler.is_alive  # there is nothing to look for
+        world.now = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=1)
+        await scheduler.reload({"always": Schedule(at="* * * * *", run="ping")})
+        world.now = datetime.now(UTC)
+        await until(lambda: world.calls)
+        await scheduler.stop()
+
+    assert [call.line for call in played(tmp_path, play).calls] == ["ping"]
+
+
 def test_what_falls_due_during_a_reload_still_runs(tmp_path):
     async def play(world: World) -> None:
         scheduler = world.scheduler()
@@ -475,7 +489,7 @@ def test_it_is_alive_while_it_looks_at_the_clock(tmp_path, monkeypatch):
 
 
 def test_it_looks_at_the_clock_again_and_again_though_nothing_is_due(tmp_path, monkeypatch):
-    monkeypatch.setattr(schedule, "TICK", 0.01)
+    monkeypatch.setattr("ircops.clock.TICK", 0.01)
 
     async def play(world: World) -> None:
         world.now = datetime.now(UTC)

@@ -24,7 +24,7 @@ def ran(
 
     async def scene() -> tuple[Heard, Terminal]:
         made, heard = call("x")
-        terminal = Terminal(made, spool)
+        terminal = Terminal(made, (lambda: spool) if spool else None)
 
         def attached_body() -> None:
             with attached(terminal):
@@ -97,7 +97,7 @@ def test_output_is_kept_for_tail(tmp_path: Path) -> None:
 def test_little_output_needs_no_file_and_much_is_all_in_it(tmp_path: Path) -> None:
     async def scene() -> None:
         head, path = bytearray(), tmp_path / "1.out"
-        terminal = Terminal(call("x")[0], path, head)
+        terminal = Terminal(call("x")[0], lambda: path, head)
         terminal.write("first\n")
         assert (bytes(head), path.exists()) == (b"first\n", False)
         terminal.write("x" * HEAD_LIMIT + "\nlast\n")
@@ -111,7 +111,7 @@ def test_a_stopped_call_cannot_go_on_printing() -> None:
     async def scene() -> None:
         made, heard = call("x")
         made.stop.ask("killed by bob")
-        terminal = Terminal(made, None)
+        terminal = Terminal(made)
         with pytest.raises(Stopped, match="killed by bob"):
             terminal.write("more\n")
         terminal.close()

@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from ircops import transcript
 from ircops.call import Said
-from ircops.store.database import Database
 from ircops.transcript import Transcript, as_json, as_text
 from tests.people import until
 
@@ -24,14 +20,6 @@ NINE = datetime(2026, 11, 22, 9, tzinfo=UTC)
 DAY = 86400.0
 OPS = [("test", "#ops")]
 HELLO = Said(NINE, "test", "#ops", "alice", "message", "hello", "alice", "m1")
-
-
-@pytest.fixture
-def database(tmp_path: Path):
-    database = Database("", tmp_path, busy=0.05)
-    database.open()
-    yield database
-    database.close()
 
 
 def on(kept: Transcript, work: Callable[[], Awaitable[None]]) -> None:
@@ -116,12 +104,11 @@ def test_nothing_is_kept_when_nothing_shall_be(database):
     assert list(kept.export()) == []
 
 
-def test_a_database_that_cannot_be_written_costs_no_line_when_it_can_soon(database, caplog):
+def test_a_database_that_cannot_be_written_costs_no_line_when_it_can_soon(database, locked, caplog):
     kept = Transcript(database, keep=DAY, now=lambda: NINE, retry=0.02)
 
     async def work() -> None:
-        with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with locked():
             kept.add(HELLO)
             await until(lambda: "1 lines wait for the transcript, 0 lost so far" in caplog.text)
         await until(lambda: list(kept.export()) == [HELLO])
@@ -129,7 +116,7 @@ def test_a_database_that_cannot_be_written_costs_no_line_when_it_can_soon(databa
     on(kept, work)
 
 
-def test_what_is_too_much_to_wait_is_lost_and_counted(database, caplog, monkeypatch):
+def test_what_is_too_much_to_wait_is_lost_and_counted(database, locked, caplog, monkeypatch):
     monkeypatch.setattr(transcript, "WAITING", 3)
     kept = Transcript(database, keep=DAY, now=lambda: NINE)
 
@@ -137,8 +124,7 @@ def test_what_is_too_much_to_wait_is_lost_and_counted(database, caplog, monkeypa
         for line in told("a", "b", "c", "d", "e"):
             kept.add(line)
 
-    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with locked():
         on(kept, work)
     assert kept.lost == 5
     assert "the transcript has lost 3 lines, 5 in all" in caplog.text

@@ -96,6 +96,24 @@ run = sleep {{seconds}}
 on = web1
 role = operator
 
+[command release]
+help = Release SERVICE to ENV.
+run = echo released {{service}} to {{env}}
+on = here
+role = operator
+
+[access release-prod]
+command = release
+when = env=prod
+role = admin
+in = #ops
+
+[command cut]
+help = Cut the power of HOSTS.
+run = echo cut
+role = operator
+totp = yes
+
 [schedule morning]
 at = 0 9 1 1 *
 run = health @all

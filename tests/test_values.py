@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from ircops.config import Address, HostLine, Join, Percent, Schedule, Seconds, Secret, Words
+from ircops.config import Address, Bot, HostLine, Join, Percent, Schedule, Seconds, Secret, Words
 from ircops.policy import Role
 from ircops.shapes import Wrong
 from ircops.values import expand, keys, reader
@@ -41,6 +41,7 @@ PIN = "SHA256:" + "x" * 43
         (Literal["strict", "accept-new"], "accept-new", "accept-new"),
         (HostLine, "", HostLine()),
         (HostLine, "10.0.0.1", HostLine("10.0.0.1")),
+        (HostLine, "env=prod rack=", HostLine(variables=(("env", "prod"), ("rack", "")))),
         (HostLine, "[::1]:22 user=ops", HostLine("::1", 22, "ops")),
         (
             HostLine,
@@ -122,6 +123,42 @@ def test_no_text_is_the_default_where_that_is_empty() -> None:
     assert keys(Schedule)["in"].read("") == ()
     with pytest.raises(ValueError):
         keys(Schedule)["timezone"].read("")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_secret"),
+    [
+        ("", False),
+        ("x.sqlite", False),
+        ("postgresql+psycopg://ops@db/ircops", False),
+        ("postgresql+psycopg://ops:hunter2@db/ircops", True),
+        ("postgresql+psycopg://ops:p/w@db/ircops", True),
+    ],
+)
+def test_a_database_is_a_secret_if_its_url_has_a_password(text: str, is_secret: bool) -> None:
+    value = keys(Bot)["database"].read(text)
+    assert (value, isinstance(value, Secret)) == (text, is_secret)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("database", "mysql://ops:hunter2@db/ircops"),
+        ("copy", "http://log.example/?key=hunter2"),
+        ("copy", "log.example/hunter2"),
+    ],
+)
+def test_a_url_that_will_not_do_is_refused_without_its_secret(name: str, text: str) -> None:
+    with pytest.raises(Wrong) as wrong:
+        keys(Bot)[name].read(text)
+    assert "hunter2" not in f"{wrong.value} {wrong.value.shown}"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "https://log.example/x?key=1", "http://127.0.0.1:8080/", "http://localhost/x"]
+)
+def test_the_record_is_copied_over_tls_or_not_out_of_the_machine(url: str) -> None:
+    assert keys(Bot)["copy"].read(url) == url
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ from ircops.demo.ssh_hosts import DemoHost, new_key
 from ircops.errors import FAILED, OK, OpsError
 from ircops.irc.protocol import Line, LineBuffer, build, parse
 from ircops.store.database import Database
-from ircops.store.schema import schedules, stamp
+from ircops.store.schema import schedules
+from ircops.store.times import stamp
 
 CHANNEL = "#ops"
 YOU = "you"

@@ -235,7 +235,8 @@ class Health:
             return Condition(result.host, error=result.error)
         vitals = parse(result.stdout)
         if vitals is None:
-            said = (result.text.split("\n")[0] or "nothing")[:80]
+            output = (result.stdout + result.stderr).strip()
+            said = (output.split("\n")[0] or "nothing")[:80]
             return Condition(result.host, error=f"no shell there to ask, it said: {said}")
         # The clock was read somewhere between start and end; only what that leaves no doubt of counts.
         offset = 0.0 if vitals.clock is None else vitals.clock - (ended - result.seconds / 2)

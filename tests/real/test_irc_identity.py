@@ -117,11 +117,27 @@ def test_without_services_nobody_new_has_rights_and_the_bot_waits_for_them(inspi
             assert await account_of(oper, "opsbot") == "opsbot"
             await ask(thief, "four")
         assert [call.sender.account for call in bed.calls] == ["alice", "alice", "", ""]
+        assert [call.sender.evidence for call in bed.calls[2:]] == ["services are away", ""]
 
     try:
         asyncio.run(scene())
     finally:
         inspircd.services.start()  # if it failed half-way
+
+
+def test_logged_out_by_services_it_logs_in_again_on_the_same_connection(inspircd, caplog):
+    login = {"sasl_username": "opsbot", "sasl_password": "s3cret"}
+
+    async def scene():
+        async with by_tls(inspircd, **login).bot(), inspircd.person("alice", "alicepw") as alice:
+            await alice.say("PRIVMSG NickServ :LOGOUT opsbot s3cret")
+            await eventually(lambda: "services logged us out" in caplog.text)
+            while await account_of(alice, "opsbot") != "opsbot":
+                await asyncio.sleep(0.05)
+
+    with caplog.at_level("INFO"):
+        asyncio.run(asyncio.wait_for(scene(), 20))
+    assert caplog.text.count("connected to") == 1
 
 
 def test_banned_in_the_middle_of_its_work_it_is_patient(inspircd):

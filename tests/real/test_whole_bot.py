@@ -46,6 +46,9 @@ agent = no
 [groups]
 web = web[1-3]
 
+[command run]
+role = operator
+
 [command wait]
 run = sleep {{seconds}}
 on = HOSTS
