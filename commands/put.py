@@ -3,12 +3,12 @@
 import posixpath
 
 import click
-from ircops.commands.script import own_file
+from ircops.commands.script import digest, own_file
 
 from ircops import HOSTS, requires, show
 
 
-@requires("admin", timeout=300)
+@requires("admin", timeout=300, facts=digest)
 @click.command()
 @click.argument("name")
 @click.argument("hosts", type=HOSTS)

@@ -1,6 +1,7 @@
 """!script: one of the operator's own scripts, on any hosts."""
 
 import difflib
+import hashlib
 import secrets
 
 import click
@@ -34,7 +35,12 @@ def own_file(ops, name):
     return files[name].read_bytes(), files[name].stat().st_mode
 
 
-@requires("operator", timeout=0)
+def digest(ops, arguments):
+    """What consent to a script is bound to."""
+    return {"script": hashlib.sha256(own_file(ops, arguments["name"])[0]).hexdigest()}
+
+
+@requires("operator", timeout=0, facts=digest)
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("-t", "--timeout", type=click.IntRange(min=1), help="seconds a host may take")
 @click.option("--detach", is_flag=True, help="it goes on there whatever becomes of the bot")

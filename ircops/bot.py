@@ -36,6 +36,7 @@ from ircops.store.database import Database, password
 from ircops.terminal import installed
 from ircops.totp import Totp
 from ircops.transcript import Place, Transcript
+from ircops.unanswered import Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,9 @@ class Bot:
         await self._scheduler.load()
         self._jobs = Jobs(self.settings.bot.state / "jobs")
         self._aftermath = Aftermath(self.database, self._record, self._jobs, self._outlet)
+        self._unanswered = Unanswered(
+            self.database, lambda line: self._record.redact(line), self._outlet
+        )
         self.parts = self._build(self.settings, self._catalog, self._inventory)
         self.dispatch = Dispatch(self.parts, self._runner)
 
@@ -115,6 +119,7 @@ class Bot:
             catalog=catalog,
             access=Access(settings, frozenset({"root", own_user()}), rules, self._totp),
             approvals=before.approvals if before else Approvals(),
+            unanswered=self._unanswered,
             totp=self._totp,
             jobs=self._jobs,
             aftermath=self._aftermath,
@@ -149,6 +154,7 @@ class Bot:
         copies.open()
         service.notify("READY=1")
         self._keep(self._aftermath.run(left, lambda: self.parts))
+        self._keep(self._unanswered.ask_again(self._handle))
         self._keep(service.watch(self._why_not_alive, self._one_line))
         try:
             return await self._until_over(running)
@@ -171,6 +177,7 @@ class Bot:
 
     async def stop(self) -> None:
         """Close what `start` opened."""
+        self._unanswered.is_closing = True
         self._jobs.hand_over()
         self._jobs.stop_all("the bot is stopping")
         self._runner.close()
@@ -244,6 +251,7 @@ class Bot:
         """Let running jobs end, then tell the rest to; what waits does not run any more, what is detached goes on."""
         jobs = self._jobs
         jobs.hand_over()
+        self._unanswered.is_closing = True
         jobs.stop_all("the bot is shutting down", ("waiting", "queued"))
         if await _within(GRACE, lambda: not jobs.running):
             return

@@ -232,6 +232,7 @@ class Call:
     where: str = ""  # the channel; "" = in private, or at the console
     message_id: str = ""  # the server's msgid of the line
     stop: Stop = field(default_factory=Stop)
+    patience: float | None = None  # seconds that consent may be waited for; None: as usual
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ import click
 from ircops import recipes
 from ircops.config import Settings
 from ircops.errors import BadConfig, Denied, usage
-from ircops.policy import Policy, policy_of
+from ircops.policy import Policy, Role, policy_of
 from ircops.rules import flat
 from ircops.ssh.inventory import HostsType
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ircops.ops import Ops
 
 POLICY_KEYS = ("role", "approvals", "confirm", "timeout", "lock", "totp")
+DRY_RUN = "ircops.dry_run"  # in a context's meta
 
 May = Callable[[str, Policy], bool]  # whether the asker might run a command of that name and policy
 
@@ -71,6 +72,7 @@ class Catalog:
                 )
         if faults:
             raise BadConfig(faults)
+        self._add_dry_runs(self.root, ())
 
     def find(self, line: str, may: May | None = None) -> Found:
         """The command that `line` names; UsageError with the nearest name that its asker may run if there is none."""
@@ -134,6 +136,10 @@ class Catalog:
         both = {name: (outer[name], context.params[name]) for name in outer.keys() & context.params}
         return outer | context.params | both
 
+    def is_dry(self, context: click.Context) -> bool:
+        """The plan is to be shown, and nothing to be run."""
+        return bool(context.meta.get(DRY_RUN))
+
     def hosts(self, context: click.Context) -> Any:
         """All the hosts that a call names, as a NodeSet; None if it names none."""
         hosts = self.hosts(context.parent) if context.parent else None
@@ -185,6 +191,17 @@ class Catalog:
             if not command.hidden and (is_allowed or self._shown(command, full, may)):
                 names.append(name)
         return names
+
+    def _add_dry_runs(self, group: click.Group, path: tuple[str, ...]) -> None:
+        """Give --dry-run to every command that is not for viewers, unless it has one of its own."""
+        for name, command in group.commands.items():
+            words = (*path, name)
+            if isinstance(command, click.Group):
+                self._add_dry_runs(command, words)
+            elif self._policy(words, self._walk(words)).role > Role.VIEWER and not any(
+                "--dry-run" in param.opts for param in command.params
+            ):
+                command.params = [*command.params, _DryRun()]
 
     def _path(self, context: click.Context) -> tuple[list[str], list[click.Command]]:
         """The names and commands of a context, outermost first.
@@ -278,6 +295,22 @@ def _command_of(module: ModuleType, stem: str) -> click.Command:
             command.name = stem.replace("_", "-")
             return command
     raise ImportError(f"no click command named {stem} in it")
+
+
+class _DryRun(click.Option):
+    """`--dry-run`: say what would run and who would have to consent, and run nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["--dry-run"], is_flag=True, is_eager=True, expose_value=False, hidden=True
+        )
+
+    def handle_parse_result(
+        self, context: click.Context, options: Mapping[str, Any], words: list[str]
+    ) -> tuple[Any, list[str]]:
+        if self.name in options:
+            context.meta[DRY_RUN] = True
+        return None, words
 
 
 class _Help(click.Option):

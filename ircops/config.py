@@ -90,6 +90,8 @@ class Bot:
     syslog: bool = False  # copy the record there
     copy: Annotated[Secret, shapes.webhook] = Secret()  # and there, by POST; "" = nowhere
     totp_time: Wait = Seconds(900)  # how long a one-time code is good for
+    jobs_per_user: Count = 16  # of those that reach hosts or hold a lock; more are queued
+    jobs_per_channel: Count = 64
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 import click
 from click.exceptions import Exit
 
-from ircops.call import Call
+from ircops.call import Call, Sender, User
+from ircops.catalog import Found
+from ircops.config import Bot
 from ircops.errors import FAILED, OK, Denied, HandedOver, Stopped, sentence
 from ircops.jobs import Job
 from ircops.lanes import Lanes
 from ircops.ops import Ops, Parts
+from ircops.plan import Plan
 from ircops.record import Open
+from ircops.rules import values_of
 from ircops.runner import Prepared, Runner
+from ircops.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +37,7 @@ class Dispatch:
         self.parts = parts
         self._runner = runner
         self._lanes = Lanes()
+        self._turns = Turns()
         self._calls: dict[int, Call] = {}  # those that are not over, by their id()
 
     async def handle(self, call: Call) -> int:
@@ -69,39 +77,92 @@ class Dispatch:
         parts.access.check(user, found.name, found.policy, call)
         job = parts.jobs.begin(entry.number, user, call, found.name)
         with _ended(job, parts):
-            ops = Ops(call, user, job, parts)
-
-            def prepare() -> Prepared:
-                context = parts.catalog.parse(found, ops)
-                policy = parts.catalog.policy(context)
-                hosts = parts.catalog.hosts(context)
-                entry.command = job.command = parts.catalog.name(context)
-                entry.hosts = job.hosts = str(hosts or "")
-                self._check(context, call)  # arguments, hosts and an inner command may ask for more
-                is_free = not (policy.approvals or policy.confirm or policy.lock or job.hosts)
-                return Prepared(context, policy, is_free)
-
-            prepared, outcome = await self._runner.prepare(job, prepare, entry.start)
-            if outcome is None:
-                context, policy = prepared.context, prepared.policy
-                entry.approvers = await parts.approvals.wait(
-                    entry.number, user, found.name, policy, job.hosts, call
+            prepared, outcome = await self._runner.prepare(
+                job, partial(self._prepare, found, job, entry), entry.start
+            )
+            if prepared.is_dry:
+                call.reply.say(
+                    f"would run {prepared.plan.subject}; it asks for {prepared.plan.demands}"
                 )
-                if policy.approvals or policy.confirm:
-                    self._check_account(call)
+                job.outcome = "ok"
+                entry.finished("dry run")
+                return OK
+            if outcome is None:
+                if prepared.plan.policy.approvals or prepared.plan.policy.confirm:
+                    prepared = await self._consented(prepared, job, entry)
+                context = prepared.context
 
                 def start() -> None:  # in its thread, however long it waited for that
                     self._check(context, call)
                     entry.start()
 
-                job.state = "queued"
-                with parts.jobs.locked(_filled(policy.lock, context), job):
+                wants = _wants(prepared.plan, parts.settings.bot)
+                async with self._turns.taken(job, wants):
                     outcome = await self._runner.run(prepared, job, bool(job.hosts), start)
             job.outcome = outcome.text
             if not call.reply.lines:  # silence could mean anything
                 call.reply.say(outcome.text)
             entry.finished(outcome.text, outcome.exit_code, outcome.digest, outcome.lines)
             return outcome.exit_code
+
+    def _prepare(
+        self, found: Found, job: Job, entry: Open, before: Prepared | None = None
+    ) -> Prepared:
+        """Parse, look at the rights with all that is known then, and freeze the plan. In a worker thread.
+
+        After `before`, what people were asked for is not asked for again.
+        """
+        call, parts = job.call, self.parts
+        ops, catalog = Ops(call, job.user, job, parts), parts.catalog
+        context = before.context if before and _asks(before.context) else catalog.parse(found, ops)
+        policy, hosts = catalog.policy(context), catalog.hosts(context)
+        entry.command = job.command = catalog.name(context)
+        entry.hosts = job.hosts = str(hosts or "")
+        self._check(context, call)  # arguments, hosts and an inner command may ask for more
+        arguments, lock = catalog.arguments(context), _filled(policy.lock, context)
+        is_dry = catalog.is_dry(context)
+        needs_consent = bool(policy.approvals or policy.confirm)
+        is_shown = needs_consent or is_dry
+        facts = policy.facts(ops, arguments) if policy.facts and is_shown else {}
+        plan = Plan(
+            number=entry.number,
+            asker=job.user.name,
+            place=f"{call.sender.network}/{call.where}",
+            line=call.line.replace("--dry-run ", "", 1) if is_dry else call.line,
+            command=job.command,
+            arguments=values_of(arguments),
+            hosts=job.hosts,
+            lock=lock,
+            facts=facts,
+            policy=policy,
+        )
+        is_free = not (is_shown or lock or job.hosts or before)
+        return Prepared(context, plan, is_free, is_dry)
+
+    async def _consented(self, prepared: Prepared, job: Job, entry: Open) -> Prepared:
+        """Wait until everybody needed has said yes to the plan, and see that it is still the same."""
+        parts, call, plan = self.parts, job.call, prepared.plan
+        catalog, context = parts.catalog, prepared.context
+        arguments, hosts = catalog.arguments(context), catalog.hosts(context)
+
+        def judge(user: User, sender: Sender) -> str:
+            asked = replace(call, sender=sender)
+            access = self.parts.access
+            return access.judge(user, plan.command, plan.policy, asked, arguments, hosts).refusal
+
+        entry.plan = plan.digest
+        await entry.asked()
+        seconds = parts.approvals.expiry if call.patience is None else call.patience
+        async with parts.unanswered.kept(entry.number, call, seconds):
+            entry.approvers = await parts.approvals.wait(plan, job.user, call, judge, seconds)
+        self._check_account(call)
+        found = self.parts.catalog.find(call.line)  # it may have been read again
+        now, _ = await self._runner.prepare(
+            job, partial(self._prepare, found, job, entry, prepared), entry.start
+        )
+        if change := plan.change(now.plan):
+            raise Denied(f"{call.line}: the consent is void, for {change}; ask again")
+        return now
 
     def _check(self, context: click.Context, call: Call) -> None:
         """Look at the rights anew: they may have changed while it waited. Any thread."""
@@ -175,6 +236,22 @@ def _ended(job: Job, parts: Parts) -> Iterator[None]:
         parts.jobs.end(job, "failed", "internal error")
         raise
     parts.jobs.end(job, "done" if job.outcome == "ok" else "failed", job.outcome)
+
+
+def _asks(context: click.Context) -> bool:
+    """Something was asked for while its words were parsed."""
+    links = [context]
+    while links[0].parent is not None:
+        links.insert(0, links[0].parent)
+    return any(getattr(param, "prompt", None) for link in links for param in link.command.params)
+
+
+def _wants(plan: Plan, bot: Bot) -> dict[str, int]:
+    """What a job that is not over at once takes one of, and how many of that there are."""
+    wants = {f"a share of {plan.asker}": bot.jobs_per_user}
+    if not plan.place.endswith("/"):  # in private
+        wants[f"a share of {plan.place.removeprefix('/')}"] = bot.jobs_per_channel
+    return {plan.lock: 1} | wants if plan.lock else wants
 
 
 def _filled(lock: str, context: click.Context) -> str:

@@ -9,8 +9,7 @@ import itertools
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,7 +121,6 @@ class Jobs:
         self._spool = spool
         self._now = now
         self._running: dict[int, Job] = {}
-        self._locks: dict[str, Job] = {}
         self._ended: deque[Job] = deque(maxlen=REMEMBERED)
         self.settled = asyncio.Event()  # a detached job has ended
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -178,21 +176,6 @@ class Jobs:
             number = path.name.removesuffix(".out")
             if number.isdigit() and int(number) not in kept:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-    @contextmanager
-    def locked(self, lock: str, job: Job) -> Iterator[None]:
-        """Hold `lock` while the block runs; OpsError that names the holder if it is taken. "" is no lock."""
-        if holder := self._locks.get(lock):
-            raise OpsError(
-                f"{lock} is locked by job {holder.number} ({holder.user}: {holder.line}); "
-                f"try again when it has ended"
-            )
-        if lock:
-            self._locks[lock] = job
-        try:
-            yield
-        finally:
-            self._locks.pop(lock, None)
 
     def end(self, job: Job, state: State, outcome: str) -> None:
         """Note how a job ended."""

@@ -6,9 +6,9 @@ The author of a command proposes with `@requires`; the operator decides in `[com
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import click
 
@@ -25,6 +25,10 @@ class Role(enum.IntEnum):
         return self.name.lower()
 
 
+# Of `ctx.obj` and the arguments by name: what else the command rests on, such as the digest of a script.
+Facts = Callable[[Any, Mapping[str, Any]], Mapping[str, str]]
+
+
 @dataclass(frozen=True)
 class Policy:
     """Nothing stated is the strictest: admin only (fail closed)."""
@@ -35,6 +39,7 @@ class Policy:
     timeout: float = 60  # seconds from start to the stop request; 0 = none
     lock: str = ""
     totp: bool = False  # the caller must have given a one-time code lately
+    facts: Facts | None = field(default=None, compare=False)  # what consent is bound to, too
 
 
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
@@ -48,13 +53,15 @@ def requires(
     timeout: float = 60,
     lock: str = "",
     totp: bool = False,
+    facts: Facts | None = None,
 ) -> Callable[[Decorated], Decorated]:
     """Mark a command with its policy; goes above or below `@click.command()`.
 
-    `role` is viewer, operator or admin; `timeout` is seconds, 0 for none.
+    `role` is viewer, operator or admin; `timeout` is seconds, 0 for none;
+    `facts(ops, arguments)` gives what else consent is bound to: `{"revision": "1f3a…"}`. It may block.
     Raises ValueError at import for a role that does not exist.
     """
-    policy = Policy(role_named(str(role)), approvals, confirm, timeout, lock, totp)
+    policy = Policy(role_named(str(role)), approvals, confirm, timeout, lock, totp, facts)
 
     def mark(command: Decorated) -> Decorated:
         setattr(command, ATTRIBUTE, policy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import hashlib
 import importlib
 import logging
 import os
@@ -13,7 +14,7 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import click
 
 from ircops import config
 from ircops.errors import OpsError
+from ircops.policy import ATTRIBUTE, Facts, Policy
 from ircops.ssh.inventory import HOSTS
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,8 @@ def executable(path: Path, section: config.Command | None) -> click.Command:
     def body(ops: Any, arguments: tuple[str, ...]) -> None:
         _run_here(ops, [str(path), *arguments], path.name)
 
-    return _with_any_arguments(path.name, body, (section and section.help) or _described(path))
+    help = (section and section.help) or _described(path)
+    return _bound_to(_with_any_arguments(path.name, body, help), lambda: path.read_bytes())
 
 
 def _line(name: str, section: config.Command) -> click.Command:
@@ -110,7 +113,8 @@ def _script(name: str, section: config.Command) -> click.Command:
 
     command = _with_any_arguments(name, body, section.help)
     command.params[:0] = _hosts_parameter(section)
-    return command
+    is_here = section.on == HERE  # there what was read at the start is fed to its interpreter
+    return _bound_to(command, lambda: path.read_bytes() if is_here else source)
 
 
 def _mounted(name: str, section: config.Command) -> click.Command:
@@ -128,6 +132,20 @@ def _mounted(name: str, section: config.Command) -> click.Command:
         )
     command = copy.copy(command)
     command.name = name
+    return command
+
+
+def _bound_to(command: click.Command, read: Callable[[], bytes]) -> click.Command:
+    """Consent to `command` is consent to what the program says now."""
+
+    def facts(ops: Any, arguments: Mapping[str, Any]) -> Mapping[str, str]:
+        try:
+            return {"script": hashlib.sha256(read()).hexdigest()}
+        except OSError as error:
+            raise OpsError(f"{command.name}: cannot read it: {error.strerror}") from None
+
+    given: Facts = facts
+    setattr(command, ATTRIBUTE, Policy(facts=given))
     return command
 
 

@@ -47,6 +47,7 @@ class Entry:
     line: str
     command: str
     hosts: str  # folded
+    plan: str  # SHA-256 of what consent was given to, hex
     approvers: tuple[str, ...]
     outcome: str
     exit_code: int | None
@@ -74,6 +75,7 @@ class Open:
         self.user: User | None = None
         self.command = ""
         self.hosts = ""  # folded
+        self.plan = ""  # digest of what consent is given to
         self.approvers: Iterable[str] = ()
         self._record = record
         self._call = call
@@ -91,6 +93,11 @@ class Open:
         self._known = self._record.clean(self._row())
         self._record.write({**self._known, "event": "started", "at": stamp(started)}, self)
         self._started = started
+
+    async def asked(self) -> None:
+        """Have it on the record that its plan is shown and waits for consent."""
+        now = stamp(self._record.now())
+        await self._record.put({**self._row(), "event": "asked", "at": now}, self)
 
     def resume(self, started: datetime) -> None:
         """It is on the record already that it began."""
@@ -139,6 +146,7 @@ class Open:
             "line": call.line,
             "command": self.command,
             "hosts": self.hosts,
+            "plan": self.plan,
             "approvers": " ".join(self.approvers),
         }
 

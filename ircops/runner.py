@@ -14,7 +14,7 @@ from click.exceptions import Exit
 
 from ircops.errors import Stopped
 from ircops.jobs import Job
-from ircops.policy import Policy
+from ircops.plan import Plan
 from ircops.terminal import Terminal, attached
 from ircops.workers import Workers
 
@@ -46,8 +46,9 @@ class Prepared:
     """A command with its arguments."""
 
     context: click.Context
-    policy: Policy
+    plan: Plan
     is_free: bool  # to run at once: nobody has to be asked, it holds no lock and reaches no host
+    is_dry: bool = False  # the plan is all that is asked for
 
 
 class Runner:
@@ -160,7 +161,7 @@ class _Body:
         start()
         self._began = began = time.monotonic()
         self._say_at = began + self._quiet
-        self._ends = began + (prepared.policy.timeout or math.inf)
+        self._ends = began + (prepared.plan.policy.timeout or math.inf)
         job.state, call.reply.is_working = "running", True
         terminal = Terminal(call, job.file, job.head)
         with attached(terminal):

@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ircops.call import Call, Kind, Reply, Sender, User
-from ircops.policy import Role
+from ircops.plan import Plan
+from ircops.policy import Policy, Role
 
 ALICE = User("alice", Role.OPERATOR)
 BOB = User("bob", Role.OPERATOR)
@@ -71,3 +73,20 @@ def until_true(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.02)
+
+
+def a_plan(policy: Policy, **other: Any) -> Plan:
+    """Alice's deploy of the shop; `other` is what is different."""
+    said: dict[str, Any] = {
+        "number": 7,
+        "asker": "alice",
+        "place": "net/#ops",
+        "line": "deploy shop",
+        "command": "deploy",
+        "arguments": {"name": ("shop",)},
+        "hosts": "web[1-2]",
+        "lock": "",
+        "facts": {"script": "1f3a" * 16},
+        "policy": policy,
+    }
+    return Plan(**(said | other))

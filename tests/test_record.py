@@ -91,6 +91,7 @@ def test_a_call_has_a_row_before_it_starts_and_one_when_it_ended(database, addre
         line="load @web",
         command="load",
         hosts="web[1-3]",
+        plan="",
         approvers=("bob", "carol"),
         outcome="",
         exit_code=None,

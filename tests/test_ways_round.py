@@ -183,10 +183,11 @@ def test_a_rule_that_came_while_it_waited_holds(tmp_path: Path) -> None:
         asked = bench.begin("restart shop")
         hash = await shown(asked)
         path = tmp_path / "ircops.ini"
-        path.write_text(path.read_text() + "\n[access now]\ncommand = restart\ndeny = yes\n")
+        path.write_text(path.read_text() + "\n[access now]\ncommand = restart\naccounts = bob\n")
         await bench.bot.reload()
+        assert (await bench.say(f"approve {hash}", "carol")).code != OK  # who could not run it
         await bench.say(f"approve {hash}", "bob")
-        assert (await asked.end()).lines[-1] == "nobody may run restart like that ([access now])"
+        assert (await asked.end()).lines[-1] == "restart is for bob ([access now])"
         assert "restart shop" not in started(bench)
 
     tried(tmp_path, scene)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.ssh.steps import Body
     from ircops.totp import Totp
     from ircops.transcript import Place, Transcript
+    from ircops.unanswered import Unanswered
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ class Parts:
     catalog: Catalog
     access: Access
     approvals: Approvals
+    unanswered: Unanswered
     totp: Totp
     jobs: Jobs
     record: Record

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 # What a row has that says nothing. Stated here once more, for the table itself is SQLAlchemy's, and a bot that
 # only appends does without.
-_TEXTS = """door network channel user role account evidence mask message_id line command hosts approvers outcome
-    digest previous""".split()
+_TEXTS = """door network channel user role account evidence mask message_id line command hosts plan approvers
+    outcome digest previous""".split()
 _OTHERS = "seq call at event exit_code milliseconds lines hash".split()
 BLANK: dict[str, Any] = dict.fromkeys(_TEXTS, "") | dict.fromkeys(_OTHERS)
 

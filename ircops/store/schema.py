@@ -40,6 +40,7 @@ record = Table(
     _text("line"),
     _text("command"),
     _text("hosts"),  # folded
+    _text("plan"),  # SHA-256 of what consent was given to, hex
     _text("approvers"),  # separated by spaces
     _text("outcome"),
     Column("exit_code", Integer),
@@ -85,6 +86,20 @@ transcript = Table(
     Index("transcript_at", "at"),
     Index("transcript_place", "network", "channel", "at"),
     Index("transcript_message", "network", "channel", "message_id", unique=True),
+)
+
+unanswered = Table(
+    "unanswered",
+    metadata,
+    Column("call", Integer, primary_key=True, autoincrement=False),
+    Column("ends_at", TIME, nullable=False),  # until when consent may come
+    _text("network"),
+    _text("channel"),
+    _text("name"),
+    _text("account"),
+    _text("mask"),
+    _text("evidence"),
+    _text("line"),
 )
 
 detached = Table(
