@@ -14,7 +14,7 @@ from typing import Any
 from ircops.call import SERVICES_AWAY, Call, Sender, User
 from ircops.config import Access as Section
 from ircops.config import Settings
-from ircops.errors import Denied
+from ircops.errors import Denied, OpsError, sentence
 from ircops.policy import Policy, Role
 from ircops.rules import Fit, Rule, Rules, values_of
 from ircops.shapes import folded
@@ -141,9 +141,16 @@ class Access:
         by: list[str] = []
         for rule in rules:
             fit, meant = rule.fit(values)
-            here = hosts & rule.hosts if rule.hosts is not None and hosts else None
-            if fit is Fit.NONE or (rule.hosts is not None and not here):
+            if fit is Fit.NONE:
                 continue
+            here = None
+            if rule.hosts is not None:
+                try:
+                    here = hosts & rule.hosts_now() if hosts else None
+                except OpsError as error:  # nobody can say that it is not about these
+                    return Verdict(f"{rule} cannot be applied: {sentence(error)}", (rule.source,))
+                if not here:
+                    continue
             by.append(rule.source)
             if fit is Fit.ALIKE:
                 refusal = f"{command}: write {meant} exactly like that; {rule} has it so"

@@ -254,7 +254,7 @@ def _told(job: Job) -> Terminal:
     """Wait for what runs for `job`, and say what came of it. In a thread. Raises HandedOver, Stopped."""
     texts = [str(results) for results in job.runs]
     job.call.stop.check()
-    terminal = Terminal(job.call, job.file, job.head)
+    terminal = Terminal(job.call, job.file, job.head, job.clean)
     terminal.write(f"job {job.number} ({job.user}: {job.line}), found again after a restart:\n")
     terminal.write("\n".join(texts) + "\n")
     terminal.close()

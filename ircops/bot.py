@@ -96,7 +96,9 @@ class Bot:
             self.settings.schedules, self._handle, self._outlet, self.database
         )
         await self._scheduler.load()
-        self._jobs = Jobs(self.settings.bot.state / "jobs")
+        self._jobs = Jobs(
+            self.settings.bot.state / "jobs", clean=lambda line: self._record.redact(line)
+        )
         self._aftermath = Aftermath(self.database, self._record, self._jobs, self._outlet)
         self._unanswered = Unanswered(
             self.database, lambda line: self._record.redact(line), self._outlet

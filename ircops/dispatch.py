@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import click
 from click.exceptions import Exit
@@ -119,7 +120,7 @@ class Dispatch:
         entry.command = job.command = catalog.name(context)
         entry.hosts = job.hosts = str(hosts or "")
         self._check(context, call)  # arguments, hosts and an inner command may ask for more
-        arguments, lock = catalog.arguments(context), _filled(policy.lock, context)
+        arguments, locks = catalog.arguments(context), _filled(policy.lock, context, hosts)
         is_dry = catalog.is_dry(context)
         needs_consent = bool(policy.approvals or policy.confirm)
         is_shown = needs_consent or is_dry
@@ -132,11 +133,11 @@ class Dispatch:
             command=job.command,
             arguments=values_of(arguments),
             hosts=job.hosts,
-            lock=lock,
+            locks=locks,
             facts=facts,
             policy=policy,
         )
-        is_free = not (is_shown or lock or job.hosts or before)
+        is_free = not (is_shown or locks or job.hosts or before)
         return Prepared(context, plan, is_free, is_dry)
 
     async def _consented(self, prepared: Prepared, job: Job, entry: Open) -> Prepared:
@@ -251,11 +252,16 @@ def _wants(plan: Plan, bot: Bot) -> dict[str, int]:
     wants = {f"a share of {plan.asker}": bot.jobs_per_user}
     if not plan.place.endswith("/"):  # in private
         wants[f"a share of {plan.place.removeprefix('/')}"] = bot.jobs_per_channel
-    return {plan.lock: 1} | wants if plan.lock else wants
+    return dict.fromkeys(plan.locks, 1) | wants
 
 
-def _filled(lock: str, context: click.Context) -> str:
-    """`deploy:{env}` with the call's own arguments."""
+def _filled(lock: str, context: click.Context, hosts: Any) -> tuple[str, ...]:
+    """`deploy:{env}` with the call's own arguments; with `{hosts}`, a lock for each of its hosts."""
+    if not lock:
+        return ()
     for name, value in context.params.items():
-        lock = lock.replace(f"{{{name}}}", str(value))
-    return lock
+        if name != "hosts":
+            lock = lock.replace(f"{{{name}}}", str(value))
+    if "{hosts}" not in lock:
+        return (lock,)
+    return tuple(lock.replace("{hosts}", host) for host in hosts or ())

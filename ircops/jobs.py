@@ -45,6 +45,7 @@ class Job:
     head: bytearray = field(default_factory=bytearray)  # the output, as long as there is little
     runs: list[Any] = field(default_factory=list)  # Results on hosts, while it runs
     is_detached: bool = False  # something of it goes on without us
+    clean: Callable[[str], str] = str  # takes secrets out of what it says
     is_filed: bool = False  # what it says is in a file by now
     _spool: Spool | None = None
 
@@ -116,8 +117,13 @@ class Jobs:
     """The jobs that run, the last ones that ended, and the files their output is in."""
 
     def __init__(
-        self, spool: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        spool: Path,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clean: Callable[[str], str] = str,
     ) -> None:
+        """`clean` takes secrets out of what jobs say."""
+        self._clean = clean
         self._spool = spool
         self._now = now
         self._running: dict[int, Job] = {}
@@ -154,7 +160,10 @@ class Jobs:
 
     def made(self, number: int, user: User, call: Call, command: str, hosts: str) -> Job:
         """A job that begins now, not entered yet."""
-        return Job(number, self._spool, user, call, command, self._now(), hosts=hosts)
+        started = self._now()
+        return Job(
+            number, self._spool, user, call, command, started, hosts=hosts, clean=self._clean
+        )
 
     def enter(self, job: Job) -> None:
         """It has not ended."""

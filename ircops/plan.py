@@ -10,6 +10,7 @@ from functools import cached_property
 
 from ircops.policy import Policy
 
+SHOWN_LOCKS = 3
 SHOWN = 12  # characters of a digest that people compare by eye
 
 
@@ -24,7 +25,7 @@ class Plan:
     command: str
     arguments: Mapping[str, tuple[str, ...]]  # as click understood them
     hosts: str  # folded node set; "" = reaches none
-    lock: str
+    locks: tuple[str, ...]  # that it holds while it runs
     facts: Mapping[str, str]  # what else the command rests on: the digest of its script, a revision
     policy: Policy
 
@@ -53,7 +54,7 @@ class Plan:
         asks = [f"role {policy.role}"]
         asks += [approvals(policy.approvals)] * bool(policy.approvals)
         asks += ["a confirmation"] * policy.confirm + ["a one-time code"] * policy.totp
-        asks += [f"lock {self.lock}"] * bool(self.lock)
+        asks += [f"lock {lock}" for lock in self.locks[:SHOWN_LOCKS]]
         return ", ".join(asks)
 
     def change(self, now: Plan) -> str:

@@ -13,6 +13,14 @@ PATTERNS = (  # what stands before a secret, the secret, what stands after it
     r"(\b(?:authorization:\s*\w+|bearer)\s+)(\S+)()",
     r"(\btotp\s+)(\d[\d -]*)()",  # totp 123456
     r"(://[^\s/:@]*:)([^\s/@]+)(@)",  # https://user:…@host
+    # by their shape, as their makers document it
+    r"()(\b(?-i:(?:AKIA|ASIA)[A-Z0-9]{16})\b)()",  # AWS IAM identifiers
+    r"()(\b(?:gh[opsur]_[a-z0-9]{36,255}|github_pat_\w{22,255}))()",  # GitHub tokens
+    r"()(\bglpat-[\w-]{20,300})()",  # GitLab
+    r"()(\bxox[abeprs]-[\w-]{10,300})()",  # Slack
+    r"()(\bsk-[\w-]{20,300})()",  # Stripe, OpenAI and others
+    r"()(\beyJ[\w-]{8,2000}\.eyJ[\w-]{2,4000}\.[\w-]{0,2000})()",  # JSON Web Tokens (RFC 7519)
+    r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)(.+)()",  # RFC 7468, if it is in one line
 )
 HINTS = (
     "pass",
@@ -23,6 +31,14 @@ HINTS = (
     "totp",
     "authorization",
     "://",
+    "akia",
+    "asia",
+    "gh",
+    "glpat-",
+    "xox",
+    "sk-",
+    "eyj",
+    "private key",
 )  # one is in all of them
 
 

@@ -41,12 +41,17 @@ class Rule:
     section: Access
     place: str  # ircops.ini:12
     when: Values  # patterns
-    hosts: Any = None  # a NodeSet; None = the section names none
+    hosts: Any = None  # a NodeSet, as of when the settings were read; None = the section names none
+    resolve: Callable[[str], Any] | None = None
 
     @property
     def is_conditional(self) -> bool:
         """Whether it fits depends on the arguments."""
         return bool(self.when) or self.hosts is not None
+
+    def hosts_now(self) -> Any:
+        """The NodeSet it is about at this moment, for inventories change. Raises OpsError."""
+        return self.resolve(self.section.hosts) if self.resolve else self.hosts
 
     def is_about(self, command: str) -> bool:
         """`schedule` is about `schedule run`, too."""
@@ -125,7 +130,8 @@ def compiled(settings: Settings, resolve: Callable[[str], Any], faults: list[str
         except OpsError as error:
             place = settings.place(f"access {name}", "hosts")
             faults.append(f"{place}: [access {name}] {sentence(error)}")
-        rules.append(Rule(name, section, settings.place(f"access {name}"), when, hosts))
+        place = settings.place(f"access {name}")
+        rules.append(Rule(name, section, place, when, hosts, resolve))
     return Rules(rules)
 
 

@@ -163,7 +163,7 @@ class _Body:
         self._say_at = began + self._quiet
         self._ends = began + (prepared.plan.policy.timeout or math.inf)
         job.state, call.reply.is_working = "running", True
-        terminal = Terminal(call, job.file, job.head)
+        terminal = Terminal(call, job.file, job.head, job.clean)
         with attached(terminal):
             exit_code = _invoke(prepared.context)
         # it ended early, and has said what became of its hosts

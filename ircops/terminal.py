@@ -31,9 +31,17 @@ class Terminal:
     """One call's terminal. Its worker thread writes; nobody else."""
 
     def __init__(
-        self, call: Call, spool: Callable[[], Path] | None = None, head: bytearray | None = None
+        self,
+        call: Call,
+        spool: Callable[[], Path] | None = None,
+        head: bytearray | None = None,
+        clean: Callable[[str], str] = str,
     ) -> None:
-        """The file that `spool` names gets the output, all of it, once it is too much for `head`."""
+        """The file that `spool` names gets the output, all of it, once it is too much for `head`.
+
+        `clean` takes what must not be said out of each line.
+        """
+        self._clean = clean
         self._call = call
         self._spool_path = spool
         self._head = head
@@ -78,7 +86,7 @@ class Terminal:
             self._spool.close()
 
     def _line(self, line: str) -> None:
-        line = CONTROL.sub("", line.rstrip("\r").rsplit("\r", 1)[-1])
+        line = self._clean(CONTROL.sub("", line.rstrip("\r").rsplit("\r", 1)[-1]))
         self._keep(line)
         self.lines += 1
         self._call.reply.say(line)

@@ -85,7 +85,7 @@ def a_plan(policy: Policy, **other: Any) -> Plan:
         "command": "deploy",
         "arguments": {"name": ("shop",)},
         "hosts": "web[1-2]",
-        "lock": "",
+        "locks": (),
         "facts": {"script": "1f3a" * 16},
         "policy": policy,
     }

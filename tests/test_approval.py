@@ -174,7 +174,7 @@ def test_no_hash_is_the_beginning_of_another() -> None:
         ({"facts": {}}, "its script is another one now"),
         ({"policy": TWO}, "what it asks for was changed"),
         ({"arguments": {"name": ("bank",)}}, "its words mean something else now"),
-        ({"lock": "deploy"}, "its words mean something else now"),
+        ({"locks": ("deploy",)}, "its words mean something else now"),
     ],
 )
 def test_a_plan_that_is_another_says_what_changed(other: dict[str, Any], told: str) -> None:

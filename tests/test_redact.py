@@ -22,6 +22,14 @@ from ircops.redact import redactor
         ("curl -H 'Authorization: Basic Ym9i' x", "curl -H 'Authorization: Basic *** x"),
         ("header Bearer eyJhbGci.x", "header Bearer ***"),
         ("rotate the password of db1", "rotate the password of db1"),
+        ("aws AKIAIOSFODNN7EXAMPLE eu", "aws *** eu"),
+        (f"clone ghp_{'a1' * 18} x", "clone *** x"),
+        (f"push glpat-{'x-9_' * 5}", "push ***"),
+        (f"say xoxb-{'12345-' * 4}z", "say ***"),
+        (f"pay sk-live-{'q' * 24}", "pay ***"),
+        (f"login eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{'s' * 43} ok", "login *** ok"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----b3BlbnNzaC", "-----BEGIN OPENSSH PRIVATE KEY-----***"),
+        ("the disk-usage of asia-east1, high", "the disk-usage of asia-east1, high"),
     ],
 )
 def test_what_looks_like_a_secret_becomes_stars(said, shown):
@@ -34,7 +42,8 @@ def test_a_known_secret_becomes_stars_wherever_it_stands():
 
 
 @pytest.mark.parametrize(
-    "piece", ["token", "-", "--", "a", "://a:", "--password", "bearer ", '"', "="]
+    "piece",
+    ["token", "-", "--", "a", "://a:", "--password", "bearer ", '"', "=", "sk-", "eyJa.", "AKIA"],
 )
 def test_a_very_long_line_takes_no_time(piece):
     started = time.process_time()

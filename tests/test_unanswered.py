@@ -165,6 +165,16 @@ def test_a_dry_run_is_no_way_around_rights_and_viewers_commands_have_none(tmp_pa
     tried(tmp_path, DEPLOY, scene)
 
 
+def test_a_lock_may_be_one_for_each_host(tmp_path: Path) -> None:
+    locked = HOSTS + "[command fix]\nrun = true\nrole = operator\nlock = fix:{hosts}\n"
+
+    async def scene(bench: Bench) -> None:
+        told = "would run fix web[1-2] on web[1-2]; it asks for role operator, lock fix:web1, lock fix:web2"
+        assert (await bench.say("fix --dry-run web[1-2]")).text == told
+
+    tried(tmp_path, locked, scene)
+
+
 # -- over a restart --
 
 

@@ -529,3 +529,28 @@ def test_a_schedule_gives_no_code(tmp_path: Path) -> None:
         assert "which a schedule cannot give" in said.text
 
     tried(tmp_path, scene, "[schedule night]\nat = 0 0 * * *\nrun = cut\nrole = admin\n")
+
+
+def test_a_host_that_joins_a_group_is_under_its_rule_without_a_reload(tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory"
+    inventory.write_text("[prod]\nweb1\n[other]\nweb2\n")
+    rule = "[access prod]\ncommand = wipe\nhosts = @prod\ndeny = yes\n"
+    wipe = "[command wipe]\nrun = true\nrole = operator\n"
+
+    async def scene(bench: Bench) -> None:
+        assert "nobody may run wipe" in (await bench.say("wipe --dry-run web1")).text
+        assert (await bench.say("wipe --dry-run web2")).code == OK
+        inventory.write_text("[prod]\nweb1\nweb2\n")
+        assert "nobody may run wipe" in (await bench.say("wipe --dry-run web2")).text
+
+    with_bot(tmp_path, f"[hosts]\ninventory = {inventory}\n{wipe}{rule}", scene)
+
+
+def test_a_secret_that_a_command_prints_is_neither_said_nor_kept(tmp_path: Path) -> None:
+    leak = "[command leak]\nrun = echo password=hunter2\non = here\nrole = viewer\n"
+
+    async def scene(bench: Bench) -> None:
+        assert (await bench.say("leak")).text == "password=***"
+        assert (await bench.say("tail 1")).text.splitlines()[-1] == "password=***"
+
+    with_bot(tmp_path, leak, scene)
