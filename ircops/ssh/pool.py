@@ -22,6 +22,7 @@ from ircops.ssh.shell import Shell
 SESSIONS = 10  # commands at once on one connection: what sshd allows by default (MaxSessions)
 SHELLS = 3  # of them resident shells, at most
 RETRY = 0.05  # seconds
+GRACE = 1.0  # seconds; a session that has just ended still counts until sshd has tidied up
 
 
 class Pool:
@@ -232,11 +233,12 @@ class _Connection:
 
     def open_session(self, patience: float) -> Any:
         """A channel; its user releases `sessions`. Raises OpsError, at the latest after 3 x `patience` seconds."""
-        deadline = time.monotonic() + patience
-        is_room_made = False
+        began = time.monotonic()
+        hope = min(GRACE, patience)
         while (channel := self._try_session(patience)) is None:
-            is_room_made |= self._drop_idle_shell()
-            if not (is_room_made or self.users > 1) or time.monotonic() >= deadline:
+            if self._drop_idle_shell() or self.users > 1:
+                hope = patience
+            if time.monotonic() - began >= hope:
                 raise OpsError(
                     "it refuses one more session (MaxSessions?); try again when a command there has ended"
                 )

@@ -482,5 +482,5 @@ def test_closing_wakes_all_and_leaves_no_thread_or_session(sshd: Sshd) -> None:
             results = fanout.run("sleep 30", "*")
             until(lambda: sessions_to(sshd, "127.0.1.1"))
         assert {result.host for result in results} == {"web1", "dumb"}
-        until(lambda: set(threading.enumerate()) <= before, 5)
+        until(lambda: set(threading.enumerate()) <= before, 20)
         until(lambda: not sessions_to(sshd, "127.0.1.1"))
