@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 import click
 
@@ -82,15 +83,52 @@ LINES_KEPT = (
 ANSWER_TIME = 120.0  # seconds a question waits
 
 
+class Inbox:
+    """What threads want done on a loop, in their order. To wake it costs more than a quick command, so once is enough."""
+
+    _all: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, Inbox]] = WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._wake = loop.call_soon_threadsafe
+        self.thread = threading.get_ident()  # the loop's
+        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._is_woken = False  # the loop is about to look at what waits
+
+    @classmethod
+    def here(cls) -> Inbox:
+        """Of the running loop."""
+        loop = asyncio.get_running_loop()
+        found = cls._all.get(loop)
+        if found is None:
+            found = cls._all[loop] = cls(loop)
+        return found
+
+    def put(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Have `function(*arguments)` called on the loop, after all that was put before. Any thread."""
+        self._waiting.append((function, arguments))
+        if not self._is_woken:
+            self._is_woken = True
+            with suppress(RuntimeError):  # a body that was left behind may outlive the loop
+                self._wake(self._empty)
+
+    def _empty(self) -> None:
+        self._is_woken = False
+        try:
+            while self._waiting:
+                function, arguments = self._waiting.popleft()
+                function(*arguments)
+        finally:
+            if self._waiting:  # one of them has failed
+                self._is_woken = True
+                self._wake(self._empty)
+
+
 class Reply:
     """A call's one way back. Words may come from any thread; they leave in order, on the loop."""
 
-    def __init__(self, outlet: Outlet, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
-        self._loop = loop or asyncio.get_running_loop()
-        self._loop_thread = threading.get_ident()
-        self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._is_woken = False  # the loop is about to look at what waits
+        self._inbox = Inbox.here()
         self._question: concurrent.futures.Future[str] | None = None
         self.lines = 0
         self.is_working = False  # a body runs for it; people may be shown that
@@ -143,21 +181,7 @@ class Reply:
 
     def on_loop(self, function: Callable[..., object], *arguments: Any) -> None:
         """Have `function(*arguments)` called on the loop, after all that was said so far. Any thread."""
-        self._waiting.append((function, arguments))
-        if not self._is_woken:  # to wake it costs more than a quick command
-            self._is_woken = True
-            with suppress(RuntimeError):  # a body that was left behind may outlive the loop
-                self._loop.call_soon_threadsafe(self._catch_up)
-
-    def _catch_up(self) -> None:
-        self._is_woken = False
-        try:
-            while self._waiting:
-                function, arguments = self._waiting.popleft()
-                function(*arguments)
-        finally:
-            if self._waiting:  # one of them has failed
-                self._loop.call_soon(self._catch_up)
+        self._inbox.put(function, *arguments)
 
     def finish(self) -> None:
         """No more words will come. On the loop."""
@@ -167,15 +191,16 @@ class Reply:
 
     def _send(self, kind: Kind, text: str) -> None:
         self.spoke_at = time.monotonic()
+        is_on_loop = threading.get_ident() == self._inbox.thread
         for line in text.splitlines() or [""]:
             if kind is Kind.ANSWER:
                 self.lines += 1
                 if self.lines > LINES_KEPT:
                     continue
-            if threading.get_ident() == self._loop_thread:
+            if is_on_loop:
                 self._outlet.write(kind, line)
             else:
-                self.on_loop(self._outlet.write, kind, line)
+                self._inbox.put(self._outlet.write, kind, line)
 
 
 class Stop:

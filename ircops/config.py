@@ -172,6 +172,9 @@ class Channel:
     highlight: Literal["caller", "all"] = "caller"
 
 
+AS_USUAL = Channel()
+
+
 @dataclass(frozen=True)
 class Roles:
     """[roles]: accounts, unix:NAME, mask:nick!user@host patterns, or `*` for anyone in our channels."""
@@ -321,11 +324,12 @@ class Settings:
 
     def channel(self, name: str) -> Channel:
         """The [channel …] section for `name`, in any case of letters, or the defaults."""
-        folded = name.casefold()
-        for known, channel in self.channels.items():
-            if known.casefold() == folded:
-                return channel
-        return Channel()
+        if self.channels:
+            folded = name.casefold()
+            for known, channel in self.channels.items():
+                if known.casefold() == folded:
+                    return channel
+        return AS_USUAL
 
     def place(self, section: str, key: str = "") -> str:
         """Where a section or its key stands: `ircops.ini:12`; no line if it is not in the file."""

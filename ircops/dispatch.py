@@ -79,7 +79,7 @@ class Dispatch:
         job = parts.jobs.begin(entry.number, user, call, found.name)
         with _ended(job, parts):
             prepared, outcome = await self._runner.prepare(
-                job, partial(self._prepare, found, job, entry), entry.start
+                job, partial(self._prepare, found, job, entry), entry.begin, entry.start
             )
             if prepared.is_dry:
                 call.reply.say(
@@ -159,7 +159,7 @@ class Dispatch:
         self._check_account(call)
         found = self.parts.catalog.find(call.line)  # it may have been read again
         now, _ = await self._runner.prepare(
-            job, partial(self._prepare, found, job, entry, prepared), entry.start
+            job, partial(self._prepare, found, job, entry, prepared), entry.begin, entry.start
         )
         if change := plan.change(now.plan):
             raise Denied(f"{call.line}: the consent is void, for {change}; ask again")

@@ -8,8 +8,8 @@ everything known by then, so that it can be read by itself.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -24,7 +24,7 @@ from ircops.store import chain
 from ircops.store.database import Database
 from ircops.store.times import moment, stamp
 from ircops.store.verify import faults
-from ircops.store.writer import RETRY, Writer
+from ircops.store.writer import RETRY, Append, Writer
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,11 @@ class Entry:
 
 
 class Open:
-    """A call's part of the record while it lives: set what becomes known, then say how it ended."""
+    """A call's part of the record while it lives: set what becomes known, then say how it ended.
+
+    `async with` it: it has its number in the block, and how it ended is written a moment after that. A record that
+    cannot be written shows in `start` only.
+    """
 
     def __init__(self, record: Record, call: Call) -> None:
         self.number = 0  # stays 0 only if the record cannot be written, and then nothing starts
@@ -80,19 +84,38 @@ class Open:
         self._record = record
         self._call = call
         self.is_handed_over = False  # it goes on, and its end is another bot's to note
+        self._append: Append | None = None  # that it began
         self._started: datetime | None = None
         self._known: dict[str, Any] = {}  # what its rows have in common, once it has started
         self._ending: dict[str, Any] = {"outcome": "cut off", "exit_code": FAILED}
 
-    def start(self) -> None:
-        """Have it on the record that the command is about to run; in the thread that will run it.
+    async def __aenter__(self) -> Open:
+        with suppress(Unrecorded):
+            await self._record.writer.number(self)
+        return self
 
-        Raises Unrecorded: then it must not.
-        """
+    async def __aexit__(self, *error: object) -> None:
+        if not self.is_handed_over:
+            self._record.writer.later(self.ending(), self)
+
+    def begin(self) -> None:
+        """Line up for the record that the command is about to run; in a worker thread. Raises Unrecorded."""
         started = self._record.now()
         self._known = self._record.clean(self._row())
-        self._record.write({**self._known, "event": "started", "at": stamp(started)}, self)
+        row = {**self._known, "event": "started", "at": stamp(started)}
+        self._append = self._record.writer.offer(row, self)
         self._started = started
+
+    def start(self) -> None:
+        """Have that on the record now; in the thread that will run it. Raises Unrecorded: then it must not."""
+        if self._append is None:
+            self.begin()
+        assert self._append is not None
+        try:
+            self._record.writer.wait(self._append)
+        except Unrecorded:
+            self._started = None
+            raise
 
     async def asked(self) -> None:
         """Have it on the record that its plan is shown and waits for consent."""
@@ -164,7 +187,7 @@ class Record:
         """`secrets` are values that stay off the record even if somebody types them."""
         self.now = now
         self._database = database
-        self._writer = Writer(database, retry)
+        self.writer = Writer(database, retry)
         self.hide(secrets)
 
     def hide(self, secrets: Iterable[str]) -> None:
@@ -173,26 +196,15 @@ class Record:
 
     async def open(self) -> None:
         """Begin to take entries; the database is open."""
-        self._writer.open()
+        self.writer.open()
 
     async def close(self) -> None:
         """Write what waits; what cannot be written even now goes to the log."""
-        await self._writer.close()
+        await self.writer.close()
 
-    @asynccontextmanager
-    async def entry(self, call: Call) -> AsyncIterator[Open]:
-        """Keep the record of one call: its number when the block begins, how it ended when it is left.
-
-        How it ended is written a moment later. A record that cannot be written shows in `Open.start` only.
-        """
-        opened = Open(self, call)
-        try:
-            with suppress(Unrecorded):
-                await self._writer.number(opened)
-            yield opened
-        finally:
-            if not opened.is_handed_over:
-                self._writer.later(opened.ending(), opened)
+    def entry(self, call: Call) -> Open:
+        """The record of one call."""
+        return Open(self, call)
 
     async def note(self, event: str, **fields: str) -> None:
         """Put on the record what is no call: `note("connected", network="libera")`."""
@@ -215,7 +227,7 @@ class Record:
         """
         from ircops.store.schema import record
 
-        self._writer.flush()
+        self.writer.flush()
         column = record.c
         query = record.select().order_by(column.seq.desc())
         if user:
@@ -242,7 +254,7 @@ class Record:
 
         `kept` is its head of before: see `store/verify.py`.
         """
-        self._writer.flush()
+        self.writer.flush()
         with self._database.read() as connection:
             found = faults(chain.rows(connection), kept)
         if self._database.unguarded():
@@ -266,11 +278,7 @@ class Record:
         self, row: Mapping[str, Any], call: Open | None = None, must: bool = False
     ) -> None:
         """Append a row without secrets; see `Writer.put`."""
-        await self._writer.put(self.clean(row), call, must)
-
-    def write(self, row: Mapping[str, Any], call: Open) -> None:
-        """Append a clean row before this returns; see `Writer.write`."""
-        self._writer.write(row, call)
+        await self.writer.put(self.clean(row), call, must)
 
     def clean(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row as it is written: without secrets, and without what is empty."""

@@ -7,7 +7,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import click
 from click.exceptions import Exit
@@ -16,9 +17,7 @@ from ircops.errors import Stopped
 from ircops.jobs import Job
 from ircops.plan import Plan
 from ircops.terminal import Terminal, attached
-from ircops.workers import Workers
-
-T = TypeVar("T")
+from ircops.workers import Work, Workers
 
 FLEET = 64  # threads for commands that reach hosts; enough for a whole team's slow ones
 DESK = 16  # threads for the rest: `!ping` and `!kill` answer while every fleet thread is busy
@@ -58,50 +57,65 @@ class Runner:
         self._patience = patience
         self._quiet = quiet
         self._is_closed = False
-        self._fleet = Workers("fleet", FLEET)
+        self._fleet = Workers("fleet", FLEET, patience=0)
         self._desk = Workers("desk", DESK)
         self._bodies: set[_Body] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def prepare(
-        self, job: Job, make: Callable[[], Prepared], start: Callable[[], None]
+        self,
+        job: Job,
+        make: Callable[[], Prepared],
+        begin: Callable[[], None],
+        start: Callable[[], None],
     ) -> tuple[Prepared, Outcome | None]:
         """Parse a call's words with `make` in a thread (types may read files, options may prompt); if the
-        body is then free to run, run it in the same thread, for a change of threads costs as much as a quick body.
+        body is then free to run, run it in a thread too, without a look at the loop between them.
 
-        `start` is called before the body. Raises what click raises, also Exit where `--help` has said it
-        all, and what `run` raises.
+        `begin` is called once it is known that it will run, `start` before the body, and what all of those
+        that begun lately wait for is waited for once. Raises what click raises, also Exit where `--help` has
+        said it all, and what `run` raises.
         """
 
-        def work(body: _Body) -> tuple[Prepared, Outcome | None]:
+        def work(body: _Body) -> Any:
             with attached(Terminal(job.call)):
                 prepared = make()
-            return prepared, body.run(prepared, start) if prepared.is_free else None
+            if not prepared.is_free:
+                return prepared, None
+            begin()
+            return lambda: (prepared, body.run(prepared, start))
 
-        return await self._in_thread(self._desk, job, work)
+        prepared: tuple[Prepared, Outcome | None] = await self._in_thread(self._desk, job, work)
+        return prepared
 
     async def run(
         self, prepared: Prepared, job: Job, reaches_hosts: bool, start: Callable[[], None]
     ) -> Outcome:
         """Run the body. Raises Stopped when it was killed, timed out or aborted, ClickException as the body raised it."""
         workers = self._fleet if reaches_hosts else self._desk
-        return await self._in_thread(workers, job, lambda body: body.run(prepared, start))
+        outcome: Outcome = await self._in_thread(
+            workers, job, lambda body: body.run(prepared, start)
+        )
+        return outcome
 
     def close(self) -> None:
         """Take no more work; threads that still run end with the process."""
         self._is_closed = True
 
-    async def _in_thread(self, workers: Workers, job: Job, work: Callable[[_Body], T]) -> T:
-        """Wait for `work` in one of the threads, but not for long after the call was asked to stop."""
+    async def _in_thread(self, workers: Workers, job: Job, work: Callable[[_Body], Any]) -> Any:
+        """Wait for what `work` gives, in one of the threads, but not for long after the call was asked to stop.
+
+        If that is a function, it is what is left to do, and gives the value.
+        """
         if self._is_closed:
             raise Stopped("the bot is stopping")
         call, loop = job.call, asyncio.get_running_loop()
-        ended: asyncio.Future[T] = loop.create_future()
+        ended: asyncio.Future[Any] = loop.create_future()
         body = _Body(job, self._quiet)
 
-        def in_thread() -> None:
+        def in_thread(work: Callable[[], Any]) -> Work | None:
             try:
-                value = work(body)
+                value = work()
             except (StopIteration, SystemExit, KeyboardInterrupt) as error:
                 # no future takes the first, and the others would end the bot
                 fault = RuntimeError(f"{type(error).__name__} in the command")
@@ -110,7 +124,10 @@ class Runner:
             except BaseException as error:  # whatever it is, it is for whoever waits
                 call.reply.on_loop(_settle, ended, ended.set_exception, error)
             else:
+                if callable(value):
+                    return partial(in_thread, value)
                 call.reply.on_loop(_settle, ended, ended.set_result, value)
+            return None
 
         def give_up() -> None:
             late = Stopped(f"{call.stop.reason}; its thread has not ended yet")
@@ -122,7 +139,7 @@ class Runner:
         self._bodies.add(body)
         if self._timer is None:
             self._timer = loop.call_later(SOON, self._look)
-        workers.submit(in_thread)
+        workers.submit(partial(in_thread, partial(work, body)))
         try:
             return await ended
         except click.Abort:
@@ -140,7 +157,7 @@ class Runner:
         self._timer = loop.call_later(SOON, self._look) if self._bodies else None
 
 
-def _settle(ended: asyncio.Future[T], settle: Callable[[Any], None], value: object) -> None:
+def _settle(ended: asyncio.Future[Any], settle: Callable[[Any], None], value: object) -> None:
     """Nobody waits any more for what was left behind."""
     if not ended.done():
         settle(value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from ircops import lanes
 from ircops.lanes import Lanes
 from tests.people import call, on_irc, until
@@ -47,20 +49,26 @@ def test_a_slow_call_holds_up_the_next_one_of_the_same_person_for_a_moment_only(
     asyncio.run(scene())
 
 
-def test_while_the_loop_is_late_no_head_start_runs_out() -> None:
-    async def scene() -> None:
-        turn = lanes._Turn()
-        turn.begin()
-        waiting = asyncio.create_task(turn.over())
-        await asyncio.sleep(0)
-        for _ in range(lanes.TICKS * 2):
-            turn._due -= 10
-            turn._tick()
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        await asyncio.wait_for(waiting, 10)
+@pytest.mark.parametrize(
+    ("is_working", "share", "ticks"), [(True, 1, lanes.TICKS), (True, 0.1, 40), (False, 1, 80)]
+)
+def test_a_head_start_is_of_the_calls_own_time(is_working: bool, share: float, ticks: int) -> None:
+    """Neither a late loop nor a wait for a thread or the disk makes a quick command a slow one."""
 
-    asyncio.run(scene())
+    async def scene() -> int:
+        made, _ = call("x")
+        made.reply.is_working = is_working
+        turn = Lanes().turn(made)
+        await turn.__aenter__()
+        waiting = asyncio.create_task(turn.over())
+        count = 0
+        while not waiting.done():
+            turn.tick(share)
+            count += 1
+            await asyncio.sleep(0)
+        return count
+
+    assert asyncio.run(scene()) == pytest.approx(ticks, abs=2)
 
 
 def test_a_call_that_is_cancelled_while_it_waits_lets_the_next_one_go_on() -> None:

@@ -87,10 +87,13 @@ def test_a_call_that_was_stopped_while_its_words_were_parsed_does_not_begin(tmp_
         context = click.Context(click.Command("x", callback=lambda: began.append("body")))
         return Prepared(context, a_plan(Policy()), True)
 
+    def record() -> None:
+        began.append("record")
+
     async def scene() -> None:
         worker, made = Runner(patience=0.01), call("x")[0]
         job = Jobs(tmp_path).begin(1, ALICE, made, "x")
-        task = asyncio.create_task(worker.prepare(job, parse, lambda: began.append("record")))
+        task = asyncio.create_task(worker.prepare(job, parse, lambda: None, record))
         made.stop.ask("killed by bob")
         with pytest.raises(Stopped, match="killed by bob; its thread has not ended yet"):
             await task

@@ -17,29 +17,35 @@ AGAIN = 4.0  # seconds
 
 
 class Busy:
-    """Watches the calls of one network. On the loop."""
+    """Watches the calls of one network, all with one timer. On the loop."""
 
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
-        self._timers: dict[asyncio.Future[object], asyncio.TimerHandle] = {}
+        self._due: dict[asyncio.Future[object], tuple[Call, float]] = {}  # when to show it next
+        self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, call: Call, task: asyncio.Future[object]) -> None:
         """Look after `call` until `task` is done."""
         if self._voice.may_tag("typing"):
-            self._look_again(call, task, FIRST)
-            task.add_done_callback(lambda task: self._ended(call, task))
+            loop = task.get_loop()
+            self._due[task] = call, loop.time() + FIRST
+            task.add_done_callback(self._ended)
+            if self._timer is None:
+                self._timer = loop.call_later(FIRST, self._look, loop)
 
-    def _look_again(self, call: Call, task: asyncio.Future[object], seconds: float) -> None:
-        self._timers[task] = task.get_loop().call_later(seconds, self._look, call, task)
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for task, (call, due) in list(self._due.items()):
+            if now >= due:
+                if call.reply.is_working and not call.reply.is_asking:
+                    self._voice.type(_target(call), AGAIN)
+                self._due[task] = call, now + AGAIN
+        dues = [due for _, due in self._due.values()]
+        self._timer = loop.call_at(min(dues), self._look, loop) if dues else None
 
-    def _look(self, call: Call, task: asyncio.Future[object]) -> None:
-        if call.reply.is_working and not call.reply.is_asking:
-            self._voice.type(_target(call), AGAIN)
-        self._look_again(call, task, AGAIN)
-
-    def _ended(self, call: Call, task: asyncio.Future[object]) -> None:
+    def _ended(self, task: asyncio.Future[object]) -> None:
         """Said only if nothing was said: an answer ends it by itself."""
-        self._timers.pop(task).cancel()
+        call, _ = self._due.pop(task)
         self._voice.stop_typing(_target(call))
 
 

@@ -55,9 +55,8 @@ class Gaps:
     ) -> None:
         self._roster, self._joins = roster, joins
         self._is_command, self._say, self._wall = is_command, say, wall
-        self._heard: datetime | None = (
-            None  # when we last did, by the server's clock if it shows it
-        )
+        self._last: Line | None = None  # that we heard
+        self._last_at: datetime | None = None  # by our clock, where the server shows none
         self._gaps: dict[str, _Gap] = {}  # by channel, as the settings write it
         self._batches: dict[str, str] = {}  # open ones with history -> channel
 
@@ -82,7 +81,8 @@ class Gaps:
 
     def feed(self, line: Line, now: float) -> list[bytes]:
         if "batch" not in line.tags:
-            self._heard = line.at or self._wall()
+            self._last = line
+            self._last_at = None if "time" in line.tags else self._wall()
         elif channel := self._batches.get(line.tags["batch"]):
             self._read(channel, line)
             return []
@@ -105,6 +105,13 @@ class Gaps:
         return []
 
     # -- a gap, from its beginning to its end --
+
+    @property
+    def _heard(self) -> datetime | None:
+        """When we last heard anything, by the server's clock if it shows it."""
+        if self._last is None:
+            return None
+        return self._last_at or self._last.at or self._wall()
 
     def _open(self, channel: str, why: str) -> None:
         """We hear `channel` no more; a gap that is not told yet goes on."""

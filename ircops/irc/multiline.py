@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ircops.irc.protocol import NO_TAGS, Line, build
 
@@ -110,7 +110,7 @@ class Incoming:
             if f"{CAP}-concat" in line.tags and opened.lines:
                 last = opened.lines[-1]
                 text = last.params[-1] + line.params[-1]
-                opened.lines[-1] = replace(last, params=(*last.params[:-1], text))
+                opened.lines[-1] = last._replace(params=(*last.params[:-1], text))
             else:
-                opened.lines.append(replace(line, tags=opened.start.tags))
+                opened.lines.append(line._replace(tags=opened.start.tags))
         return []

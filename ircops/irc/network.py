@@ -64,6 +64,7 @@ class Network:
         self._roster = Roster()
         self._roster.reset(settings.bot.nick, frozenset())
         self._pacer = Pacer(self._put, loop.time, loop.call_later)
+        self._leaving = bytearray()  # in this turn of the loop
         self._joins = Joins(self._roster, settings.networks[name].channels, trouble)
         self._scribe = Scribe(name, self._roster, self._joins, write)
         self._multiline = Incoming()
@@ -135,6 +136,7 @@ class Network:
             await asyncio.wait([self._ended], timeout=FAREWELL)
             self._said_goodbye = False
             self._send(Priority.URGENT, [goodbye])
+            self._leave()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -215,6 +217,7 @@ class Network:
         if self._ready_at is not None:  # one that ended at once is no reason to hurry back
             self._was_good = self._loop.time() - self._ready_at > self._network.ping_interval
         self._ready_at = None
+        self._leaving.clear()
         self._sts.end()
         self._joins.end()
         self._gaps.end(reason(why))
@@ -278,7 +281,15 @@ class Network:
             self._pacer.send(priority, line)
 
     def _put(self, data: bytes) -> None:
-        self._wire.send_raw(data)
+        """Have `data` leave with what else leaves in this turn: each packet costs as much as a line."""
+        if not self._leaving:
+            self._loop.call_soon(self._leave)
+        self._leaving += data
+
+    def _leave(self) -> None:
+        data, self._leaving = bytes(self._leaving), bytearray()
+        if data:
+            self._wire.send_raw(data)
         for line in data.splitlines():
             self._scribe.said(line)
 

@@ -8,28 +8,30 @@ from __future__ import annotations
 import re
 import string
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 LINE_LIMIT = 8191 + 512  # bytes of the tags and of the rest (IRCv3 message-tags)
 NO_TAGS: Mapping[str, str] = {}
+FOLDED = 4096  # names whose folding is kept: each line asks for the same few again and again
 
 _COMMAND = re.compile(r"[A-Za-z]+|[0-9]{3}")
+_COMMON = frozenset({"PRIVMSG", "NOTICE", "TAGMSG", "JOIN", "QUIT"})  # most lines by far
 _UNSENDABLE = re.compile(r"[\r\n\0]")
 _ESCAPED = re.compile(r"\\(.?)", re.DOTALL)
 _ESCAPES = {":": ";", "s": " ", "r": "\r", "n": "\n"}
 _TO_ESCAPE = str.maketrans({";": r"\:", " ": r"\s", "\r": r"\r", "\n": r"\n", "\\": r"\\"})
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line of a server."""
 
     command: str  # upper case, or three digits
     params: tuple[str, ...] = ()
     source: str = ""  # nick!user@host, or a server's name
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = NO_TAGS
 
     def param(self, number: int) -> str:
         """The parameter at `number`, from 0; "" if there are fewer."""
@@ -37,7 +39,7 @@ class Line:
 
     @property
     def nick(self) -> str:
-        return split_mask(self.source)[0]
+        return self.source.partition("@")[0].partition("!")[0]
 
     @property
     def at(self) -> datetime | None:
@@ -64,7 +66,7 @@ def parse(raw: bytes | str) -> Line | None:
     """
     data = raw.encode(errors="replace") if isinstance(raw, str) else raw
     data = data.translate(None, b"\r\n\0")  # none of them can be part of a line
-    tags = NO_TAGS
+    tags: Mapping[str, str] = NO_TAGS
     if data.startswith(b"@"):  # tags are UTF-8 even where the text is not
         head, _, data = data.partition(b" ")
         tags = _tags(head[1:].decode(errors="replace"))
@@ -74,10 +76,16 @@ def parse(raw: bytes | str) -> Line | None:
         source, _, text = text[1:].partition(" ")
     text, colon, last = (" " + text).partition(" :")
     words = [word for word in text.split(" ") if word]
-    if not words or not _COMMAND.fullmatch(words[0]):
+    if not words:
         return None
-    params = (*words[1:], last) if colon else tuple(words[1:])
-    return Line(words[0].upper(), params, source, tags)
+    command, *params = words
+    if command not in _COMMON:
+        if not _COMMAND.fullmatch(command):
+            return None
+        command = command.upper()
+    if colon:
+        params.append(last)
+    return Line(command, tuple(params), source, tags)
 
 
 def _decode(data: bytes) -> str:
@@ -107,7 +115,7 @@ def build(command: str, *params: str, tags: Mapping[str, str] = NO_TAGS) -> byte
     Raises ValueError for anything that the server would read as something else: CR, LF or NUL anywhere, and
     an empty parameter, a space or a leading colon where it is not the last.
     """
-    if not _COMMAND.fullmatch(command):
+    if command not in _COMMON and not _COMMAND.fullmatch(command):
         raise ValueError(f"no IRC command: {command!r}")
     for middle in params[:-1]:
         if not middle or " " in middle or middle.startswith(":"):
@@ -200,7 +208,8 @@ class Isupport:
     def _read(self) -> None:
         found = self._tokens.get
         # A casemapping we do not know folds least: no two people become one.
-        self._cases = _CASES.get(found("CASEMAPPING", "rfc1459"), _ASCII)
+        cases = _CASES.get(found("CASEMAPPING", "rfc1459"), _ASCII)
+        self._fold: Callable[[str], str] = lru_cache(FOLDED)(lambda name: name.translate(cases))
         self.chantypes = found("CHANTYPES", "#&")
         prefix = re.fullmatch(r"\(([A-Za-z]*)\)([^A-Za-z ]*)", found("PREFIX", ""))
         matched = prefix is not None and len(prefix[1]) == len(prefix[2])
@@ -227,7 +236,7 @@ class Isupport:
 
     def fold(self, name: str) -> str:
         """`name` as the server compares it: equal names fold to equal strings."""
-        return name.translate(self._cases)
+        return self._fold(name)
 
     def is_channel(self, name: str) -> bool:
         return name[:1] in self.chantypes if name else False

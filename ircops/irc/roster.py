@@ -74,7 +74,8 @@ class Roster:
         return next((p.account for p in self._people.values() if p.number == number), None)
 
     def is_me(self, nick: str) -> bool:
-        return len(nick) == len(self.me) and self.fold(nick) == self.fold(self.me)
+        me = self.me
+        return nick == me or (len(nick) == len(me) and self.fold(nick) == self.fold(me))
 
     def is_joined(self, channel: str) -> bool:
         """We are in `channel`."""

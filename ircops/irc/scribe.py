@@ -50,6 +50,8 @@ class Scribe:
         """Take what goes to the server: one line of ours, CRLF and tags included."""
         if b"PRIVMSG " not in data and b"NOTICE " not in data:
             return
+        if data.startswith(b"@"):
+            data = data.partition(b" ")[2]  # no tag of ours says anything of it
         line = parse(data)
         if line is not None and line.command in ("PRIVMSG", "NOTICE"):
             kind, text = _kind(
@@ -62,19 +64,20 @@ class Scribe:
     ) -> None:
         if not text.isprintable():
             text = plain(text)
-        for channel in filter(None, map(self._joins.name, channels)):
-            said = Said(
-                line.at or self._now(),
-                self._network,
-                channel,
-                self._roster.me if is_ours else line.nick or line.source,
-                kind,
-                text,
-                "" if is_ours else self._account(line),
-                line.tags.get("msgid", ""),
-                is_ours,
-            )
-            self._write(said)
+        for channel in channels:
+            if name := self._joins.name(channel):
+                said = Said(
+                    line.at or self._now(),
+                    self._network,
+                    name,
+                    self._roster.me if is_ours else line.nick or line.source,
+                    kind,
+                    text,
+                    "" if is_ours else self._account(line),
+                    line.tags.get("msgid", ""),
+                    is_ours,
+                )
+                self._write(said)
 
     def _account(self, line: Line) -> str:
         if "account-tag" in self._roster.caps:

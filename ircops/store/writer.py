@@ -34,7 +34,9 @@ class Numbered(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class _Append:
+class Append:
+    """A row on its way, or only a wish for numbers."""
+
     row: Mapping[str, Any] | None
     call: Numbered | None
     must: bool
@@ -51,7 +53,7 @@ class Writer:
         self._retry = retry
         self._later: asyncio.TimerHandle | None = None
         self._flushes = 0  # since the start
-        self._waiting: deque[_Append] = deque()
+        self._waiting: deque[Append] = deque()
         self._numbers: deque[int] = deque()  # taken, for calls to come
         self._asking = asyncio.Lock()
         self._writing = threading.Lock()
@@ -73,9 +75,12 @@ class Writer:
 
     async def number(self, call: Numbered) -> None:
         """Give `call` the next number, in the order they ask. Raises Unrecorded where none is to be had."""
-        async with self._asking:
-            while not self._numbers:
-                await self._put(_Append(None, None, must=True))
+        if not self._numbers or self._asking.locked():  # else nobody has asked before us
+            async with self._asking:
+                while not self._numbers:
+                    await self._put(Append(None, None, must=True))
+                call.number = self._numbers.popleft()
+        else:
             call.number = self._numbers.popleft()
 
     async def put(
@@ -86,11 +91,11 @@ class Writer:
         A row that need not be written now is kept until it can be, and this returns after the first try.
         Raises Unrecorded for one that must. A task cancelled meanwhile does not take its row back.
         """
-        await self._put(_Append(row, call, must))
+        await self._put(Append(row, call, must))
 
     def later(self, row: Mapping[str, Any], call: Numbered) -> None:
         """Append a row some time soon, or as soon as it can be. On the loop."""
-        append = _Append(row, call, must=False)
+        append = Append(row, call, must=False)
         if self._thread is None:
             _log_lost(append)
         else:
@@ -98,15 +103,20 @@ class Writer:
             if self._later is None:
                 self._later = self._loop.call_later(LINGER, self._linger, self._flushes)
 
-    def write(self, row: Mapping[str, Any], call: Numbered) -> None:
-        """Append a row that must be durable when this returns; in a worker thread. Raises Unrecorded."""
-        append = _Append(row, call, must=True)
+    def offer(self, row: Mapping[str, Any], call: Numbered) -> Append:
+        """Line up a row that must be durable when `wait` for it returns. Any thread. Raises Unrecorded."""
+        append = Append(row, call, must=True)
         if self._thread is None:
             raise _stopping()
         self._waiting.append(append)
-        with self._writing:
-            if not append.is_done:  # nobody took it along
-                self._flush_alone()
+        return append
+
+    def wait(self, append: Append) -> None:
+        """Have it durable, with all that waits beside it; in a worker thread. Raises Unrecorded."""
+        if not append.is_done:
+            with self._writing:
+                if not append.is_done:  # nobody took it along
+                    self._flush_alone()
         if append.fault:
             raise append.fault
 
@@ -115,7 +125,7 @@ class Writer:
         with self._writing:
             self._flush_alone()
 
-    async def _put(self, append: _Append) -> None:
+    async def _put(self, append: Append) -> None:
         if self._thread is None:
             if append.must:
                 raise _stopping()
@@ -164,7 +174,7 @@ class Writer:
         finally:  # whatever happens, nobody waits for ever
             self._settle(batch, fault)
 
-    def _write(self, batch: list[_Append]) -> None:
+    def _write(self, batch: list[Append]) -> None:
         if not batch:
             return
         with self._database.append() as connection:
@@ -179,7 +189,7 @@ class Writer:
             chain.append(connection, rows)
         self._numbers.extend(spare)  # not before it is committed
 
-    def _settle(self, batch: list[_Append], fault: OpsError | None) -> None:
+    def _settle(self, batch: list[Append], fault: OpsError | None) -> None:
         """Tell those who wait; keep, in their order, rows that may be written later."""
         kept = [append for append in batch if fault and not append.must]
         self._waiting.extendleft(reversed(kept))
@@ -220,7 +230,7 @@ def _stopping() -> Unrecorded:
     return Unrecorded("not run, since the bot is stopping; call it again when it is back")
 
 
-def _log_lost(append: _Append) -> None:
+def _log_lost(append: Append) -> None:
     """The log is the second best place."""
     if append.row is not None:
         log.critical("could not be recorded: %s", chain.canonical(append.row))
