@@ -46,9 +46,9 @@ def _judged(ops, user, asked, line):
             raise
         verdict = ops.access.judge(user, found.name, found.policy, asked)
         return found.name, " with some arguments", found.policy, verdict
-    name, policy = ops.catalog.name(context), ops.catalog.policy(context)
-    arguments, hosts = ops.catalog.arguments(context), ops.catalog.hosts(context)
-    return name, "", policy, ops.access.judge(user, name, policy, asked, arguments, hosts)
+    read = ops.catalog.read(context)
+    verdict = ops.access.judge(user, read.name, read.policy, asked, read.arguments, read.hosts)
+    return read.name, "", read.policy, verdict
 
 
 def _own(ops, name, policy):

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -106,8 +107,8 @@ class Bot:
         self.parts = self._build(self.settings, self._catalog, self._inventory)
         self.dispatch = Dispatch(self.parts, self._runner)
 
-    async def _handle(self, call: Call) -> int:
-        return await self.dispatch.handle(call)
+    def _handle(self, call: Call) -> Coroutine[Any, Any, int]:
+        return self.dispatch.handle(call)
 
     def _build(self, settings: Settings, catalog: Catalog, inventory: Inventory) -> Parts:
         """The parts that the settings make; state that must outlive a reload is handed on."""

@@ -51,6 +51,16 @@ class Found:
     words: tuple[str, ...]  # all that was said, split as a shell would
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a parsed call comes to."""
+
+    name: str  # what the innermost command is called here, by whatever words it was found
+    policy: Policy
+    arguments: dict[str, Any]  # of it and of the groups it is in; of two of one name, both
+    hosts: Any  # all that it names, as a NodeSet; None if it names none
+
+
 class Catalog:
     """The commands of this bot.
 
@@ -122,32 +132,28 @@ class Catalog:
                 raise click.UsageError(f"{found.name} needs one of: {' '.join(choices)}") from None
         return context
 
-    def name(self, context: click.Context) -> str:
-        """What the innermost command of a parsed context is called here, by whatever words it was found."""
-        return " ".join(self._path(context)[0])
-
-    def policy(self, context: click.Context) -> Policy:
-        """The policy of the innermost command of a parsed context."""
-        return self._policy(*self._path(context))
-
-    def arguments(self, context: click.Context) -> dict[str, Any]:
-        """What click made of the arguments of a command and of the groups it is in; of two of one name, both."""
-        outer = self.arguments(context.parent) if context.parent else {}
-        both = {name: (outer[name], context.params[name]) for name in outer.keys() & context.params}
-        return outer | context.params | both
+    def read(self, context: click.Context) -> Reading:
+        """What a parsed context means, as things stand now."""
+        links = links_of(context)
+        names = self._names(links)
+        policy = self._policy(names, [link.command for link in links[1:]])
+        arguments: dict[str, Any] = {}
+        hosts: Any = None
+        for link in links[1:]:
+            both = {
+                name: (arguments[name], link.params[name])
+                for name in arguments.keys() & link.params
+            }
+            arguments |= link.params | both if both else link.params
+            for param in link.command.params:
+                if isinstance(param.type, HostsType):
+                    for named in flat(link.params.get(param.name or "")):
+                        hosts = named if hosts is None else hosts | named
+        return Reading(" ".join(names), policy, arguments, hosts)
 
     def is_dry(self, context: click.Context) -> bool:
         """The plan is to be shown, and nothing to be run."""
         return bool(context.meta.get(DRY_RUN))
-
-    def hosts(self, context: click.Context) -> Any:
-        """All the hosts that a call names, as a NodeSet; None if it names none."""
-        hosts = self.hosts(context.parent) if context.parent else None
-        for param in context.command.params:
-            if isinstance(param.type, HostsType):
-                for named in flat(context.params.get(param.name or "")):
-                    hosts = named if hosts is None else hosts | named
-        return hosts
 
     def overview(self, may: May) -> list[str]:
         """`!help`: the commands that the asker may run, and how to learn more."""
@@ -179,7 +185,7 @@ class Catalog:
 
     def inside(self, context: click.Context, may: May) -> list[str]:
         """The commands in the group of `context` that the asker may run; () if it is none."""
-        return self._shown(context.command, self.name(context), may)
+        return self._shown(context.command, " ".join(self._names(links_of(context))), may)
 
     def _shown(self, group: click.Command, path: str, may: May | None) -> list[str]:
         """The commands in `group`, which is called `path`, that the asker may run; () if it is none."""
@@ -203,14 +209,11 @@ class Catalog:
             ):
                 command.params = [*command.params, _DryRun()]
 
-    def _path(self, context: click.Context) -> tuple[list[str], list[click.Command]]:
-        """The names and commands of a context, outermost first.
+    def _names(self, links: list[click.Context]) -> list[str]:
+        """What the commands of `links` are called.
 
         A group may find a command by other words than its name, `dep` for `deploy`, and rights hang on the name.
         """
-        links = [context]
-        while links[0].parent is not None:
-            links.insert(0, links[0].parent)
         names = []
         for group, link in itertools.pairwise(links):
             name, known = link.info_name or "", getattr(group.command, "commands", {})
@@ -218,7 +221,7 @@ class Catalog:
                 same = (n for n, c in known.items() if c is link.command)
                 name = next(same, link.command.name or "")
             names.append(name)
-        return names, [link.command for link in links[1:]]
+        return names
 
     def _walk(self, words: tuple[str, ...] | list[str]) -> list[click.Command]:
         """The commands that the leading words name, outermost first."""
@@ -329,6 +332,14 @@ class _Help(click.Option):
                 click.echo(line)
             context.exit()
         return None, words
+
+
+def links_of(context: click.Context) -> list[click.Context]:
+    """A context and those it is in, outermost first."""
+    links = [context]
+    while links[-1].parent is not None:
+        links.append(links[-1].parent)
+    return links[::-1]
 
 
 def _with_help(command: click.Command) -> click.Command:

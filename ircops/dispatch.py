@@ -16,7 +16,7 @@ import click
 from click.exceptions import Exit
 
 from ircops.call import Call, Sender, User
-from ircops.catalog import Found
+from ircops.catalog import Found, Reading, links_of
 from ircops.config import Bot
 from ircops.errors import FAILED, OK, Denied, HandedOver, Stopped, sentence
 from ircops.jobs import Job
@@ -94,7 +94,7 @@ class Dispatch:
                 context = prepared.context
 
                 def start() -> None:  # in its thread, however long it waited for that
-                    self._check(context, call)
+                    self._check(self.parts.catalog.read(context), call)
                     entry.start()
 
                 wants = _wants(prepared.plan, parts.settings.bot)
@@ -116,22 +116,23 @@ class Dispatch:
         call, parts = job.call, self.parts
         ops, catalog = Ops(call, job.user, job, parts), parts.catalog
         context = before.context if before and _asks(before.context) else catalog.parse(found, ops)
-        policy, hosts = catalog.policy(context), catalog.hosts(context)
-        entry.command = job.command = catalog.name(context)
-        entry.hosts = job.hosts = str(hosts or "")
-        self._check(context, call)  # arguments, hosts and an inner command may ask for more
-        arguments, locks = catalog.arguments(context), _filled(policy.lock, context, hosts)
+        reading = catalog.read(context)
+        policy = reading.policy
+        entry.command = job.command = reading.name
+        entry.hosts = job.hosts = str(reading.hosts or "")
+        self._check(reading, call)  # arguments, hosts and an inner command may ask for more
+        locks = _filled(policy.lock, context, reading.hosts)
         is_dry = catalog.is_dry(context)
         needs_consent = bool(policy.approvals or policy.confirm)
         is_shown = needs_consent or is_dry
-        facts = policy.facts(ops, arguments) if policy.facts and is_shown else {}
+        facts = policy.facts(ops, reading.arguments) if policy.facts and is_shown else {}
         plan = Plan(
             number=entry.number,
             asker=job.user.name,
             place=f"{call.sender.network}/{call.where}",
             line=call.line.replace("--dry-run ", "", 1) if is_dry else call.line,
             command=job.command,
-            arguments=values_of(arguments),
+            arguments=values_of(reading.arguments),
             hosts=job.hosts,
             locks=locks,
             facts=facts,
@@ -143,13 +144,15 @@ class Dispatch:
     async def _consented(self, prepared: Prepared, job: Job, entry: Open) -> Prepared:
         """Wait until everybody needed has said yes to the plan, and see that it is still the same."""
         parts, call, plan = self.parts, job.call, prepared.plan
-        catalog, context = parts.catalog, prepared.context
-        arguments, hosts = catalog.arguments(context), catalog.hosts(context)
+        reading = parts.catalog.read(prepared.context)
 
         def judge(user: User, sender: Sender) -> str:
             asked = replace(call, sender=sender)
             access = self.parts.access
-            return access.judge(user, plan.command, plan.policy, asked, arguments, hosts).refusal
+            verdict = access.judge(
+                user, plan.command, plan.policy, asked, reading.arguments, reading.hosts
+            )
+            return verdict.refusal
 
         entry.plan = plan.digest
         await entry.asked()
@@ -165,17 +168,10 @@ class Dispatch:
             raise Denied(f"{call.line}: the consent is void, for {change}; ask again")
         return now
 
-    def _check(self, context: click.Context, call: Call) -> None:
+    def _check(self, reading: Reading, call: Call) -> None:
         """Look at the rights anew: they may have changed while it waited. Any thread."""
-        access, catalog = self.parts.access, self.parts.catalog
-        access.check(
-            access.identify(call.sender),
-            catalog.name(context),
-            catalog.policy(context),
-            call,
-            catalog.arguments(context),
-            catalog.hosts(context),
-        )
+        access, user = self.parts.access, self.parts.access.identify(call.sender)
+        access.check(user, reading.name, reading.policy, call, reading.arguments, reading.hosts)
 
     def _check_account(self, call: Call) -> None:
         """Who asked must still be who they were then, as far as that can be seen. On the loop."""
@@ -241,9 +237,7 @@ def _ended(job: Job, parts: Parts) -> Iterator[None]:
 
 def _asks(context: click.Context) -> bool:
     """Something was asked for while its words were parsed."""
-    links = [context]
-    while links[0].parent is not None:
-        links.insert(0, links[0].parent)
+    links = links_of(context)
     return any(getattr(param, "prompt", None) for link in links for param in link.command.params)
 
 

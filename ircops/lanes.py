@@ -44,7 +44,7 @@ class Lanes:
         self._holding_up.discard(turn)
 
     def watch(self, turn: Turn) -> None:
-        """Somebody waits for it."""
+        """It has begun, and somebody waits for it."""
         self._holding_up.add(turn)
         if self._timer is None:
             self._wait_for_tick()
@@ -82,6 +82,8 @@ class Turn:
             self._end()
             raise
         self._has_begun = True
+        if self._next is not None:
+            self._lanes.watch(self)
 
     async def __aexit__(self, *error: object) -> None:
         self._end()
@@ -89,14 +91,15 @@ class Turn:
     async def over(self) -> None:
         """Wait until it has ended, or has had its head start."""
         self._next = asyncio.get_running_loop().create_future()
-        self._lanes.watch(self)
+        if self._has_begun:
+            self._lanes.watch(self)
         await self._next
 
     def tick(self, share: float) -> None:
         """It had so much of a tick more."""
         reply = self._call.reply
-        if self._has_begun:  # what has said something, or asks, may wait for people
-            self._left -= share if reply.is_working or reply.lines or reply.is_asking else NOT_YET
+        # what has said something, or asks, may wait for people
+        self._left -= share if reply.is_working or reply.lines or reply.is_asking else NOT_YET
         if self._left <= 0:
             self._end()
 

@@ -282,12 +282,16 @@ class Record:
 
     def clean(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row as it is written: without secrets, and without what is empty."""
-        said = {name: value for name, value in row.items() if value != ""}
-        for name, value in said.items():
-            if isinstance(value, str) and not (value.isascii() and value.isprintable()):
-                said[name] = _storable(value)
-        for name in said.keys() & {"line", "outcome"}:
-            said[name] = self.redact(said[name])
+        said = {}
+        for name, value in row.items():
+            if value == "":
+                continue
+            if type(value) is str:
+                if not (value.isascii() and value.isprintable()):
+                    value = _storable(value)
+                if name in ("line", "outcome"):
+                    value = self.redact(value)
+            said[name] = value
         return said
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.exceptions import Exit
 
+from ircops.catalog import links_of
 from ircops.errors import Stopped
 from ircops.jobs import Job
 from ircops.plan import Plan
@@ -209,11 +210,8 @@ class _Body:
 
 def _invoke(context: click.Context) -> int:
     """Run the bodies of a parsed chain of contexts, groups first, as click would; give the exit code."""
-    links = [context]
-    while links[0].parent is not None:
-        links.insert(0, links[0].parent)
     try:
-        _invoke_all(links)
+        _invoke_all(links_of(context))
     except Exit as end:
         return end.exit_code
     except SystemExit as end:  # Python's own way to say it: a number, a sentence, or nothing

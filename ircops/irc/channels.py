@@ -247,7 +247,8 @@ class Listener:
             network=self._network,
             evidence=person.evidence or SERVICES_AWAY * self._roster.are_services_away,
             person=person.number,
-            in_channel=any(fold(name) in person.channels for name in self._joins.names),
+            in_channel=(bool(where) and fold(where) in person.channels)
+            or any(fold(name) in person.channels for name in self._joins.names),
         )
         message_id = line.tags.get("msgid", "")
         reply = Reply(Outlet(self._voice, where, person, message_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
+from ircops import config
 from ircops.call import Kind
 from ircops.irc import render
 from ircops.irc.queue import Priority
@@ -47,7 +48,7 @@ class Outlet:
             self._flush()
             self._say(kind, self._fit(kind, text, is_addressed=True))
             return
-        share = self._voice.look(self._where)[0].lines - self._said
+        share = self._channel.lines - self._said
         if self._held or share <= 0:
             self._hold(text)
             return
@@ -73,6 +74,10 @@ class Outlet:
                 texts = self._fit(Kind.ANSWER, more)
             self._gathered += texts
         self._flush()
+
+    @property
+    def _channel(self) -> config.Channel:
+        return self._voice.settings.channel(self._where)
 
     def more(self) -> list[str]:
         """Give what is held for this caller here, and forget it."""
@@ -100,13 +105,13 @@ class Outlet:
 
     def _fit(self, kind: Kind, text: str, is_addressed: bool = False) -> list[str]:
         target = self._where or (self._person.nick if self._person else "")
-        channel, colour = self._voice.look(self._where)
         is_news = kind >= Kind.ANSWER  # else somebody has to act on it
-        if self._where and is_news and channel.highlight == "caller":
+        if self._where and is_news and self._channel.highlight == "caller":
             text = render.unpinged(text, self._is_bystander)
         if is_addressed and self._where and self._person:
             text = f"{self._person.nick}: {text}"
-        return render.lines(text, self._voice.room(self._verb(kind), target), colour)
+        has_colour = not text.isprintable() and self._voice.shows_colours(self._where)
+        return render.lines(text, self._voice.room(self._verb(kind), target), has_colour)
 
     def _is_bystander(self, nick: str) -> bool:
         """Somebody in the channel has this nick who is not spoken to."""
@@ -140,4 +145,4 @@ class Outlet:
         """What nobody asked for is a NOTICE, which no bot may answer (RFC 2812 §3.3.2)."""
         if self._person is None or kind is Kind.REPORT:
             return "NOTICE"
-        return self._voice.look(self._where)[0].reply.upper()
+        return self._channel.reply.upper()

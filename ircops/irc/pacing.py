@@ -132,10 +132,25 @@ class Pacer:
                 self._put(line)
             self._flush()
             return
-        self._queue.add(Parcel(priority, lines, key, cargo))
+        parcel = Parcel(priority, lines, key, cargo)
+        if not self._queue and self._leaves_at_once(parcel):
+            return
+        self._queue.add(parcel)
         if len(self._queue) > LIMIT:
             self.on_drop(self._queue.drop())
         self._pump()
+
+    def _leaves_at_once(self, parcel: Parcel) -> bool:
+        """Nothing waits before it, so it need not line up."""
+        now = self._now()
+        if self._pace:
+            self._pace.gain(now)
+        if not self._may_send(now):
+            return False
+        self._fly(parcel, now)
+        self._plan(now)
+        self._flush()
+        return True
 
     def pong(self, token: str) -> bool:
         """Take the server's PONG; False if the PING was not ours."""
@@ -158,6 +173,10 @@ class Pacer:
         It handles our lines in order, so all before has arrived or was refused. A line that it changed
         (colours stripped, say) is known by its target.
         """
+        if self._flights and self._flights[0].echo == line:  # as it mostly is
+            self._confirm(self._flights[0], self._now())
+            self._pump()
+            return
         words = line.split(b" ", 2)[:2]
         same = (flight for flight in self._flights if flight.echo == line)
         single = (flight for flight in self._flights if len(flight.parcel.lines) == 1)

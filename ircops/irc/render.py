@@ -114,6 +114,10 @@ def lines(text: str, room: int, colour: bool = True) -> list[str]:
     is empty (a server refuses it, 412) or begins with what another bot takes for a command.
     """
     room = max(room, ROOM_LEAST)
+    if len(text) <= room and text.isascii() and text.isprintable():  # as nearly all is
+        text = text.rstrip(" ")
+        if text and text.lstrip(" ")[0] not in TRIGGERS:
+            return [text]
     characters = _characters(text, room // 2, colour and room >= ROOM_FOR_CODES)
     while characters and characters[-1] == (" ", PLAIN):
         characters.pop()

@@ -59,6 +59,7 @@ class Roster:
         self._people: dict[str, Person] = {}
         self._channels: dict[str, set[str]] = {}  # of the channels we are in: the modes
         self.are_services_away = False  # the server said so: nobody can log in until they are back
+        self._prefix_size = 0  # not counted yet
 
     # -- asked --
 
@@ -119,18 +120,22 @@ class Roster:
     @property
     def prefix_size(self) -> int:
         """The bytes of our nick!user@host, which the server puts before what we say; the most, until known."""
+        if self._prefix_size:
+            return self._prefix_size
         me, limits = self.person(self.me), self.isupport
         user = len(me.user.encode()) if me and me.user else limits.userlen + 1  # `~` without ident
         host = len(me.host.encode()) if me and me.host else limits.hostlen
-        return len(self.me.encode()) + 1 + user + 1 + host
+        self._prefix_size = len(self.me.encode()) + 1 + user + 1 + host
+        return self._prefix_size
 
     # -- told --
 
     def feed(self, line: Line) -> None:
         """Take any line; those that say nothing about people change nothing."""
+        if line.command in ("PRIVMSG", "NOTICE"):
+            return
+        self._prefix_size = 0  # it may be about us
         match line.command:
-            case "PRIVMSG" | "NOTICE":
-                pass
             case "JOIN":
                 self._join(line)
             case "PART":

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ircops.call import Said
 from ircops.irc.channels import Joins
-from ircops.irc.protocol import Line, parse
+from ircops.irc.protocol import Line
 from ircops.irc.render import JOINER, plain
 from ircops.irc.roster import Roster
 
@@ -52,12 +52,13 @@ class Scribe:
             return
         if data.startswith(b"@"):
             data = data.partition(b" ")[2]  # no tag of ours says anything of it
-        line = parse(data)
-        if line is not None and line.command in ("PRIVMSG", "NOTICE"):
-            kind, text = _kind(
-                line
-            )  # the joiner keeps nicks from lighting up, and from being found
-            self._put(line, [line.param(0)], kind, text.replace(JOINER, ""), is_ours=True)
+        verb, _, rest = data.decode(errors="replace").rstrip("\r\n").partition(" ")
+        if verb in ("PRIVMSG", "NOTICE"):  # as `protocol.build` makes them
+            target, _, text = rest.partition(" ")
+            # the joiner keeps nicks from lighting up, and from being found
+            line = Line(verb, (target, text.removeprefix(":").replace(JOINER, "")))
+            kind, text = _kind(line)
+            self._put(line, [target], kind, text, is_ours=True)
 
     def _put(
         self, line: Line, channels: Iterable[str], kind: str, text: str, is_ours: bool = False

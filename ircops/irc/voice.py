@@ -81,10 +81,11 @@ class Voice:
 
     def feed(self, line: Line) -> None:
         """Take a line, after the registration and the roster did."""
-        self._limits = multiline.offered(line) or self._limits
-        is_said = line.command in ("PRIVMSG", "NOTICE", "TAGMSG")
-        if is_said and "echo-message" in self.roster.caps and self.roster.is_me(line.nick):
-            self._pacer.echoed(build(line.command, *line.params))
+        if line.command in ("PRIVMSG", "NOTICE", "TAGMSG"):
+            if self.roster.is_me(line.nick) and "echo-message" in self.roster.caps:
+                self._pacer.echoed(build(line.command, *line.params))
+        elif line.command == "CAP":
+            self._limits = multiline.offered(line) or self._limits
 
     # -- saying --
 
@@ -98,7 +99,8 @@ class Voice:
         if not target:
             self._wait(message)
             return
-        self._typing.pop(self.roster.fold(target), None)
+        if self._typing:
+            self._typing.pop(self.roster.fold(target), None)
         first, *others = message.texts
         texts, room = [age + first, *others], self.room(message.verb, target)
         if any(len(text.encode()) > room for text in texts):  # fitted under a shorter name of ours
@@ -108,7 +110,7 @@ class Voice:
         overhead = len(f"@batch=m12345 {message.verb} {target} :\r\n")
         for portion in multiline.portions(texts, self.limits, overhead):
             kept = (portion[0].removeprefix(age), *portion[1:])  # it ages on
-            cargo = replace(message, texts=kept)
+            cargo = message if kept == message.texts else replace(message, texts=kept)
             if len(portion) == 1:
                 lines = [build(message.verb, target, portion[0], tags=tags)]
             else:
@@ -149,13 +151,12 @@ class Voice:
 
     def room(self, verb: str, target: str) -> int:
         """Bytes of text that reach everybody: the server puts our nick!user@host first and cuts what is over."""
-        around = len(f": {verb} {target} :\r\n".encode())
+        around = len(": ") + len(verb) + len(" ") + len(target.encode()) + len(" :\r\n")
         return self.roster.isupport.linelen - around - self.roster.prefix_size
 
-    def look(self, where: str) -> tuple[config.Channel, bool]:
-        """The settings of a channel, and whether colours can be seen in it."""
-        channel = self.settings.channel(where)
-        return channel, channel.colour and not COLOURLESS & self.roster.modes(where)
+    def shows_colours(self, where: str) -> bool:
+        """Colours are wanted in `where`, and can be seen there."""
+        return self.settings.channel(where).colour and not COLOURLESS & self.roster.modes(where)
 
     # -- while nobody can be reached --
 

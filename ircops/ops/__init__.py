@@ -165,5 +165,5 @@ class Ops:
             named = hosts if isinstance(hosts, str) else ",".join(hosts)
             hosts = self.parts.inventory.resolve(named)
         context = click.get_current_context()
-        name, policy = catalog.name(context), catalog.policy(context)
-        access.check(self.user, name, policy, self.call, catalog.arguments(context), hosts)
+        read = catalog.read(context)
+        access.check(self.user, read.name, read.policy, self.call, read.arguments, hosts)
