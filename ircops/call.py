@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import click
@@ -260,9 +260,8 @@ class Call:
     patience: float | None = None  # seconds that consent may be waited for; None: as usual
 
 
-@dataclass(frozen=True)
-class Said:
-    """What was said, or happened, in a channel: one line of the transcript."""
+class Said(NamedTuple):
+    """What was said, or happened, in a channel: one line of the transcript. There are many, so it is a cheap one."""
 
     at: datetime  # aware; the server's time where it says one
     network: str

@@ -351,9 +351,24 @@ def _with_help(command: click.Command) -> click.Command:
     if type(command).get_params is click.Command.get_params:
         # click's own looks for doubles at every call, which takes as long as all the rest of its parsing
         command.get_params = lambda ctx: command.params  # type: ignore[method-assign]
+        command.make_parser = _parsers_of(command)  # type: ignore[assignment,method-assign]
     if isinstance(command, click.Group):
         command.commands = {name: _with_help(inner) for name, inner in command.commands.items()}
     return command
+
+
+def _parsers_of(command: click.Command) -> Callable[[click.Context], Any]:
+    """What makes its parsers: the same for each call but for the context, so the first is copied."""
+    made: list[Any] = []
+
+    def make_parser(context: click.Context) -> Any:
+        if not made:
+            made.append(click.Command.make_parser(command, context))
+        parser = copy.copy(made[0])
+        parser.ctx = context
+        return parser
+
+    return make_parser
 
 
 def _explained(context: click.Context, inside: list[str]) -> list[str]:

@@ -51,6 +51,7 @@ async def _run(settings: Settings) -> int:
     bot = Bot(settings)
     await bot.start()
     gc.freeze()  # all this stays to the end: a collection that looks at it is a pause for nothing
+    gc.set_threshold(20_000, 50, 100)  # each call makes some hundred things, and hardly a circle
     try:
         return await bot.serve()
     finally:

@@ -25,7 +25,7 @@ from ircops.ops import Ops, Parts
 from ircops.plan import Plan
 from ircops.record import Open
 from ircops.rules import values_of
-from ircops.runner import Prepared, Runner
+from ircops.runner import Outcome, Prepared, Runner
 from ircops.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -81,30 +81,34 @@ class Dispatch:
             prepared, outcome = await self._runner.prepare(
                 job, partial(self._prepare, found, job, entry), entry.begin, entry.start
             )
-            if prepared.is_dry:
-                call.reply.say(
-                    f"would run {prepared.plan.subject}; it asks for {prepared.plan.demands}"
-                )
+            if prepared.plan is not None and prepared.is_dry:
+                plan = prepared.plan
+                call.reply.say(f"would run {plan.subject}; it asks for {plan.demands}")
                 job.outcome = "ok"
                 entry.finished("dry run")
                 return OK
             if outcome is None:
-                if prepared.plan.policy.approvals or prepared.plan.policy.confirm:
-                    prepared = await self._consented(prepared, job, entry)
-                context = prepared.context
-
-                def start() -> None:  # in its thread, however long it waited for that
-                    self._check(self.parts.catalog.read(context), call)
-                    entry.start()
-
-                wants = _wants(prepared.plan, parts.settings.bot)
-                async with self._turns.taken(job, wants):
-                    outcome = await self._runner.run(prepared, job, bool(job.hosts), start)
+                outcome = await self._run(prepared, job, entry)
             job.outcome = outcome.text
             if not call.reply.lines:  # silence could mean anything
                 call.reply.say(outcome.text)
             entry.finished(outcome.text, outcome.exit_code, outcome.digest, outcome.lines)
             return outcome.exit_code
+
+    async def _run(self, prepared: Prepared, job: Job, entry: Open) -> Outcome:
+        """Run what is not free to run at once: with everybody's consent, and in its turn."""
+        policy = prepared.policy
+        if policy.approvals or policy.confirm:
+            prepared = await self._consented(prepared, job, entry)
+        context, plan = prepared.context, prepared.plan
+        assert plan is not None  # it is not free
+
+        def start() -> None:  # in its thread, however long it waited for that
+            self._check(self.parts.catalog.read(context), job.call)
+            entry.start()
+
+        async with self._turns.taken(job, _wants(plan, self.parts.settings.bot)):
+            return await self._runner.run(prepared, job, bool(job.hosts), start)
 
     def _prepare(
         self, found: Found, job: Job, entry: Open, before: Prepared | None = None
@@ -125,6 +129,8 @@ class Dispatch:
         is_dry = catalog.is_dry(context)
         needs_consent = bool(policy.approvals or policy.confirm)
         is_shown = needs_consent or is_dry
+        if not (is_shown or locks or job.hosts or before):
+            return Prepared(context, policy, None)
         facts = policy.facts(ops, reading.arguments) if policy.facts and is_shown else {}
         plan = Plan(
             number=entry.number,
@@ -138,12 +144,12 @@ class Dispatch:
             facts=facts,
             policy=policy,
         )
-        is_free = not (is_shown or locks or job.hosts or before)
-        return Prepared(context, plan, is_free, is_dry)
+        return Prepared(context, policy, plan, is_dry)
 
     async def _consented(self, prepared: Prepared, job: Job, entry: Open) -> Prepared:
         """Wait until everybody needed has said yes to the plan, and see that it is still the same."""
         parts, call, plan = self.parts, job.call, prepared.plan
+        assert plan is not None
         reading = parts.catalog.read(prepared.context)
 
         def judge(user: User, sender: Sender) -> str:
@@ -164,6 +170,7 @@ class Dispatch:
         now, _ = await self._runner.prepare(
             job, partial(self._prepare, found, job, entry, prepared), entry.begin, entry.start
         )
+        assert now.plan is not None
         if change := plan.change(now.plan):
             raise Denied(f"{call.line}: the consent is void, for {change}; ask again")
         return now

@@ -17,6 +17,7 @@ from ircops.catalog import links_of
 from ircops.errors import Stopped
 from ircops.jobs import Job
 from ircops.plan import Plan
+from ircops.policy import Policy
 from ircops.terminal import Terminal, attached
 from ircops.workers import Work, Workers
 
@@ -46,8 +47,8 @@ class Prepared:
     """A command with its arguments."""
 
     context: click.Context
-    plan: Plan
-    is_free: bool  # to run at once: nobody has to be asked, it holds no lock and reaches no host
+    policy: Policy
+    plan: Plan | None  # None: it may run at once; it asks nobody, holds no lock and reaches no host
     is_dry: bool = False  # the plan is all that is asked for
 
 
@@ -81,7 +82,7 @@ class Runner:
         def work(body: _Body) -> Any:
             with attached(Terminal(job.call)):
                 prepared = make()
-            if not prepared.is_free:
+            if prepared.plan is not None:
                 return prepared, None
             begin()
             return lambda: (prepared, body.run(prepared, start))
@@ -179,7 +180,7 @@ class _Body:
         start()
         self._began = began = time.monotonic()
         self._say_at = began + self._quiet
-        self._ends = began + (prepared.plan.policy.timeout or math.inf)
+        self._ends = began + (prepared.policy.timeout or math.inf)
         job.state, call.reply.is_working = "running", True
         terminal = Terminal(call, job.file, job.head, job.clean)
         with attached(terminal):

@@ -230,7 +230,7 @@ class Transcript:
             connection.execution_options(yield_per=500).execute(query) as found,
         ):
             for row in found.mappings():
-                known = {name: row[name] for name in Said.__dataclass_fields__}
+                known = {name: row[name] for name in Said._fields}
                 known |= {"at": moment(row["at"]), "is_ours": bool(row["is_ours"])}
                 yield Said(**known | {"message_id": row["message_id"] or ""})
 
@@ -246,5 +246,5 @@ def as_text(said: Said) -> str:
 
 def as_json(said: Said) -> str:
     """One line of JSON Lines, without what is empty."""
-    known = {name: value for name, value in vars(said).items() if value}
+    known = {name: value for name, value in said._asdict().items() if value}
     return json.dumps(known | {"at": stamp(said.at)}, ensure_ascii=False)

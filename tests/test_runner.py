@@ -17,7 +17,7 @@ from ircops.jobs import Job, Jobs
 from ircops.policy import Policy
 from ircops.runner import Outcome, Prepared, Runner
 from ircops.terminal import installed
-from tests.people import ALICE, Heard, a_plan, call, until
+from tests.people import ALICE, Heard, call, until
 
 
 def ran(
@@ -34,7 +34,7 @@ def ran(
         context = click.Context(click.Command("x", callback=body))
         try:
             with installed():
-                prepared = Prepared(context, a_plan(Policy(timeout=timeout)), True)
+                prepared = Prepared(context, Policy(timeout=timeout), None)
                 task = asyncio.create_task(worker.run(prepared, job, False, lambda: None))
                 if (awaited := watch(job, heard)) is not None:
                     await awaited  # type: ignore[misc]
@@ -85,7 +85,7 @@ def test_a_call_that_was_stopped_while_its_words_were_parsed_does_not_begin(tmp_
     def parse() -> Prepared:
         enough.wait(30)
         context = click.Context(click.Command("x", callback=lambda: began.append("body")))
-        return Prepared(context, a_plan(Policy()), True)
+        return Prepared(context, Policy(), None)
 
     def record() -> None:
         began.append("record")
@@ -145,7 +145,7 @@ def test_a_group_runs_before_its_subcommand_and_closes_after_it(tmp_path: Path) 
         job = Jobs(tmp_path).begin(1, ALICE, call("x")[0], "outer inner")
         parent = outer.make_context("outer", ["inner"])
         context = inner.make_context("inner", [], parent=parent)
-        await worker.run(Prepared(context, a_plan(Policy()), True), job, False, lambda: None)
+        await worker.run(Prepared(context, Policy(), None), job, False, lambda: None)
         worker.close()
 
     asyncio.run(scene())

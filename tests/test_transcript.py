@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -46,7 +45,7 @@ def write(kept: Transcript, *lines: Said) -> None:
 def told(*texts: str, **more: object) -> list[Said]:
     """Lines that were said a minute apart."""
     return [
-        replace(HELLO, at=NINE + timedelta(minutes=n), text=text, message_id="", **more)
+        HELLO._replace(at=NINE + timedelta(minutes=n), text=text, message_id="", **more)
         for n, text in enumerate(texts)
     ]
 
@@ -60,9 +59,9 @@ def test_a_line_comes_back_as_it_was_said(database):
 
 def test_a_line_that_is_played_again_is_kept_once_and_lines_without_an_id_are_all_kept(database):
     kept = Transcript(database, keep=DAY, now=lambda: NINE)
-    nameless = replace(HELLO, message_id="")
+    nameless = HELLO._replace(message_id="")
     write(kept, HELLO, nameless, HELLO, nameless)
-    write(kept, HELLO, replace(HELLO, channel="#other"))
+    write(kept, HELLO, HELLO._replace(channel="#other"))
     assert [said.message_id for said in kept.export("#ops")] == ["m1", "", ""]
     assert len(list(kept.export("test/#other"))) == 1
 
@@ -91,7 +90,7 @@ def test_old_lines_go_at_the_start_and_once_a_day(database, monkeypatch):
             kept.add(line)
         await until(lambda: len(list(kept.export())) == 1500)
         clock[0] = old[-1].at + timedelta(days=1)
-        kept.add(replace(HELLO, at=clock[0]))
+        kept.add(HELLO._replace(at=clock[0]))
         await until(lambda: len(list(kept.export())) == 2)  # the last is just young enough
 
     on(kept, work)
@@ -100,7 +99,7 @@ def test_old_lines_go_at_the_start_and_once_a_day(database, monkeypatch):
 def test_nothing_is_kept_when_nothing_shall_be(database):
     write(Transcript(database, keep=DAY, now=lambda: NINE), HELLO)
     kept = Transcript(database, keep=0, now=lambda: NINE + timedelta(seconds=1))
-    write(kept, replace(HELLO, message_id="m2"))
+    write(kept, HELLO._replace(message_id="m2"))
     assert list(kept.export()) == []
 
 
@@ -187,7 +186,7 @@ class TestSearch:
 
     def test_what_was_said_a_moment_ago_is_found(self, kept):
         async def work() -> None:
-            kept.add(replace(HELLO, text="just now"))
+            kept.add(HELLO._replace(text="just now"))
             found = await asyncio.to_thread(kept.search, ["just"], OPS)
             assert [said.text for said in found] == ["just now"]
 
@@ -196,7 +195,7 @@ class TestSearch:
 
 def test_an_export_is_oldest_first_as_text_or_json(database):
     kept = Transcript(database, keep=DAY, now=lambda: NINE)
-    joined = replace(HELLO, kind="join", text="", message_id="", at=NINE - timedelta(minutes=1))
+    joined = HELLO._replace(kind="join", text="", message_id="", at=NINE - timedelta(minutes=1))
     write(kept, HELLO, joined)
     assert [as_text(said) for said in kept.export()] == [
         "2026-11-22 08:59:00Z test #ops * alice join",
@@ -214,7 +213,7 @@ def test_a_fault_of_ours_in_the_writer_is_logged_and_later_lines_are_written(dat
     kept = Transcript(database, keep=DAY, now=lambda: NINE, retry=0.02)
 
     async def work() -> None:
-        kept.add(replace(HELLO, at=None))  # type: ignore[arg-type]
+        kept.add(HELLO._replace(at=None))  # type: ignore[arg-type]
         kept._flush_in(0)
         await until(lambda: "the transcript's writer failed" in caplog.text)
 

@@ -11,8 +11,9 @@ import logging
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ircops import config
 from ircops.irc import multiline, render
@@ -32,8 +33,7 @@ COLOURLESS = frozenset(
 )  # channel modes under which a server drops, or strips, what has colours
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """Lines to a channel, or to a person, that belong together; their texts are ready for the wire."""
 
     priority: Priority
@@ -110,7 +110,7 @@ class Voice:
         overhead = len(f"@batch=m12345 {message.verb} {target} :\r\n")
         for portion in multiline.portions(texts, self.limits, overhead):
             kept = (portion[0].removeprefix(age), *portion[1:])  # it ages on
-            cargo = message if kept == message.texts else replace(message, texts=kept)
+            cargo = message if kept == message.texts else message._replace(texts=kept)
             if len(portion) == 1:
                 lines = [build(message.verb, target, portion[0], tags=tags)]
             else:
