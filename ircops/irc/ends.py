@@ -18,8 +18,8 @@ REFUSED = 60.0  # seconds; services lock accounts for which too many passwords w
 MOST_PATIENCE = 3600.0  # seconds between two tries at a server that does not want us now
 
 # Each wait is so many times the one before. Where nobody listens a try costs nobody anything, and the server may
-# be up again any moment: then we wait a quarter of the time that it has been away.
-GROWTH, GROWTH_REFUSED = 2.0, 1.25
+# be up again any moment: then we wait a tenth of the time that it has been away.
+GROWTH, GROWTH_REFUSED = 2.0, 1.1
 
 # By an operator, whose words follow: they are no verdict of the server.
 _KILL = re.compile(r"\bkill(ed)? (\(|by )", re.IGNORECASE)
