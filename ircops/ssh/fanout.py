@@ -23,7 +23,6 @@ from ircops.errors import OpsError
 from ircops.ssh.detach import FORGET, Away, Detached, Forget, Word
 from ircops.ssh.kill import TIME as KILL_TIME
 from ircops.ssh.kill import with_environment
-from ircops.ssh.limits import make_room
 from ircops.ssh.nodes import MOST_HOSTS
 from ircops.ssh.pool import Pool
 from ircops.ssh.remote import Command, Remote
@@ -149,10 +148,13 @@ class Fanout:
         self, hosts: Any, make: Callable[[str], Work], timeout: float, going: Going
     ) -> Results:
         names = self._pool.inventory.resolve(hosts) if isinstance(hosts, str) else hosts
-        nodes = NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP)
+        if isinstance(names, NodeSet):  # to read 200 names once more would cost 7 ms
+            nodes = NodeSet(names, resolver=RESOLVER_NOGROUP)
+        else:
+            nodes = NodeSet.fromlist(list(names), resolver=RESOLVER_NOGROUP)
         if not 0 < len(nodes) <= MOST_HOSTS:
             raise OpsError(f"{len(nodes)} hosts, where 1 to {MOST_HOSTS} will do")
-        make_room(len(nodes))
+        self._pool.make_room(nodes)
         waves = Waves.over(
             len(nodes), going.get("serial", False), going.get("batch"), going.get("max_failures")
         )

@@ -18,6 +18,8 @@ import pytest
 
 from ircops.call import Stop
 from ircops.config import HostLine
+from ircops.errors import OpsError
+from ircops.ssh.limits import SPARE
 from tests.people import until_true as until
 from tests.real.sshd import serve
 from tests.real.test_ssh_kill import sleeping, stuck
@@ -124,6 +126,7 @@ def test_a_command_that_is_not_there_is_told_and_harms_no_other(sshd: Sshd) -> N
     [
         {"Ciphers": "aes256-ctr", "MACs": "hmac-sha2-256"},
         {"HostKeyAlgorithms": "ecdsa-sha2-nistp256"},
+        {"KexAlgorithms": "curve25519-sha256@libssh.org"},
         {"KexAlgorithms": "diffie-hellman-group-exchange-sha256", "Ciphers": "aes128-ctr"},
     ],
 )
@@ -143,6 +146,31 @@ def test_an_sshd_that_allows_too_little_is_told(tmp_path: Path, options: dict[st
         result = one(narrow.settings(), "echo here")
         assert result.ok or result.error.startswith("no algorithm in common: its sshd is too old")
         assert result.ok is ("KexAlgorithms" in options)
+
+
+def test_keys_are_exchanged_in_the_way_that_costs_the_host_least(tmp_path: Path) -> None:
+    with serve(tmp_path, LogLevel="DEBUG") as talkative:
+        assert one(talkative.settings(), "true").ok
+    (way,) = re.findall(r"kex: algorithm: (\S+)", (tmp_path / "sshd.log").read_text())
+    # the first where the host has it, as it holds against tomorrow's computers, too
+    assert way in ("mlkem768x25519-sha256", "ecdh-sha2-nistp256")
+
+
+def test_idle_connections_make_room_for_other_hosts_where_files_are_few(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(sshd.settings()) as fanout:
+        assert str(fanout.run("echo here", "web[1-4]")) == "web[1-4]: here"
+        monkeypatch.setattr("resource.getrlimit", lambda kind: (SPARE + 5, SPARE + 5))
+        stays = fanout.run("echo begun; exec sleep 3624", "web1")
+        until(lambda: sleeping("3624"))
+        assert str(fanout.run("echo here", "web[5-7]")) == "web[5-7]: here"
+        left = {connection.host.name for connection in fanout._pool._opened()}
+        assert {"web1", "web5", "web6", "web7"} <= left and len(left) == 5
+        with pytest.raises(OpsError, match="^4 hosts at once beside 5 that are open need 137 open"):
+            fanout.run("true", "web[1-9]")
+        stays.stop("enough")
+        assert stays.ending == "killed on web1"
 
 
 def threads_and_files() -> tuple[int, int]:
