@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from ircops.errors import FAILED, OK, USAGE
+from ircops.ssh.detach import Word
 from tests.bench import Bench, Said, with_bot
 from tests.people import until, until_true
 from tests.real.sshd import HOSTS, Sshd, serve
+from tests.real.test_ssh_real import opened
 
 SETTINGS = """
 [ssh]
@@ -392,18 +396,46 @@ def test_a_detached_script_goes_on_when_it_is_followed_no_more(
 ) -> None:
     own(tmp_path, "wait", "#!/bin/sh\nuntil [ -e ~/go ]; do sleep 0.1; done; echo $1 >~/done\n")
     go, done = host.directory / "go", host.directory / "done"
+    kept = ".local/state/ircops/jobs/*"
 
     async def play(bench: Bench) -> None:
         bench.begin("script --detach wait web1 fine")
-        await until(lambda: copies(host))
-        await until(lambda: list(host.directory.glob(".local/state/ircops/jobs/*/pid")))
+        await until(lambda: list(host.directory.glob(f"{kept}/pid")))
+        await until(lambda: list(host.directory.glob(f"{kept}/.ircops-*-wait")))
 
     scene(play)  # and the bot is gone
-    assert copies(host) and not done.exists()
+    assert not done.exists()
     go.touch()
-    until_true(lambda: done.exists() and not copies(host))
+    until_true(lambda: done.exists() and not list(host.directory.glob(f"{kept}/.ircops-*-wait")))
+    assert not copies(host)
     assert done.read_text() == "fine\n"
     go.unlink()
+
+
+def test_a_detached_script_that_is_killed_after_a_restart_leaves_nothing(
+    scene: Scene, host: Sshd, tmp_path: Path
+) -> None:
+    own(tmp_path, "deaf", "#!/bin/sh\ntrap '' TERM\ntouch ~/deaf\nwhile :; do sleep 0.1; done\n")
+
+    kept = ".local/state/ircops/jobs/*/.ircops-*-deaf"
+
+    async def begin(bench: Bench) -> None:
+        bench.begin("script --detach deaf web1")
+        await until((host.directory / "deaf").exists)
+
+    scene(begin)
+    assert not copies(host)  # it lies with what is kept of the run
+    (database,) = (tmp_path / "state").glob("*.sqlite*")
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        ((word,),) = connection.execute("SELECT word FROM detached").fetchall()
+    with opened(host.settings()) as fanout:
+        found = fanout.run("", "web1", detach=Word(word, is_known=True))
+        found.stop("killed by carol")
+        assert found.ending == "killed on web1"
+        assert list(host.directory.glob(kept))
+        fanout.forget(Word(word), "web1").wait()
+    assert not copies(host) and not list(host.directory.glob(kept))
+    (host.directory / "deaf").unlink()
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "link", ".hidden", "grete"])
