@@ -335,6 +335,32 @@ def test_a_host_that_does_not_reboot_is_said_and_ends_the_waves(
     scene(play)
 
 
+def test_who_is_not_root_asks_sudo_and_never_for_a_password(
+    scene: Scene, host: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ircops.commands.reboot.OFTEN", 0.1)
+    programs = host.directory / "bin"
+
+    async def play(bench: Bench) -> None:
+        for word, code in (("-n", OK), ("", FAILED)):
+            # as sudo(8) has it: with -n it fails where a password is wanted
+            sudo = f'[ "$1" = "{word}" ] || {{ echo "sudo: a password is required"; exit 1; }} >&2'
+            for name, text in {"id": "echo 1000", "sudo": f'{sudo}\nshift\nexec "$@"'}.items():
+                (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+                (programs / name).chmod(0o755)
+            said = await confirmed(bench, "reboot web1")
+            assert said.code == code
+            if code:
+                assert said.lines[1] == "web1: sudo: a password is required (exit 1)"
+            assert (await bench.say("service start nginx web1")).code == code
+
+    try:
+        scene(play)
+    finally:
+        (programs / "id").unlink()
+        (programs / "sudo").unlink()
+
+
 def test_top_names_the_busiest_processes(scene: Scene) -> None:
     async def play(bench: Bench) -> None:
         said = await bench.say("top web1", "dave")

@@ -6,9 +6,12 @@ import contextlib
 import ctypes
 import os
 import re
+import shlex
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,3 +214,40 @@ def test_a_thousand_commands_leave_no_thread_and_no_descriptor(sshd: Sshd) -> No
             until(lambda: threads_and_files() <= after_first)
         assert not sleeping("3623")
     until(lambda: threads_and_files() <= before)
+
+
+def test_an_address_without_a_way_to_it_is_told_apart_from_one_that_is_refused(
+    tmp_path: Path,
+) -> None:
+    """In a network of its own, where a router says no; its only other address is loopback."""
+    enter = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    if subprocess.run([*enter, "true"], capture_output=True).returncode:
+        pytest.skip("may not make a network of its own")
+    network = "ip link set lo up && ip route add unreachable 192.0.2.0/24"
+    code = f"""
+from pathlib import Path
+from tests.real.test_ssh_faults import no_way
+no_way(Path({str(tmp_path)!r}))
+"""
+    script = f"{network} && exec {shlex.join([sys.executable, '-c', code])}"
+    done = subprocess.run([*enter, "sh", "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        [
+            "web1: here",
+            "1 no route to host (after 0 s): web2 · 1 network is unreachable: web3"
+            " · 1 connection refused: web4",
+        ],
+    ), done.stderr
+
+
+def no_way(directory: Path) -> None:
+    """Print what a run comes to on hosts that cannot be reached, each for a reason of its own."""
+    with serve(directory) as sshd, refused() as port:
+        hosts = {
+            "web1": sshd.line("web1"),
+            "web2": HostLine("192.0.2.1", 22),
+            "web3": HostLine("198.51.100.1", 22),
+            "web4": HostLine("127.0.0.1", port),
+        }
+        print(run(sshd.settings(hosts), "echo here", "*"))
