@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import shlex
 import threading
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from ircops.ssh.kill import TIME as KILL_TIME
 from ircops.ssh.kill import with_environment
 from ircops.ssh.nodes import MOST_HOSTS
 from ircops.ssh.pool import Pool
+from ircops.ssh.quoting import quoted
 from ircops.ssh.remote import Command, Remote
 from ircops.ssh.results import Results, Work
 from ircops.ssh.spool import Spool
@@ -95,7 +95,7 @@ class Fanout:
         """
         if timeout is None:
             timeout = 0.0 if detach else self._ssh.command_timeout
-        line = command if isinstance(command, str) else shlex.join(command)
+        line = command if isinstance(command, str) else quoted(command)
         with_environment(
             "", environment or {}
         )  # a wrong name is the caller's mistake, not the hosts'
