@@ -18,9 +18,11 @@ from tests.real.test_commands_real import confirmed, settings_for
 Scene = Callable[[Callable[[Bench], Awaitable[None]]], None]
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with booted(tmp_path_factory.mktemp("machine")) as host:
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Sshd]:
+    """One for each test, and one at a time: they would share their control groups."""
+    (tmp_path / "machine").mkdir()
+    with booted(tmp_path / "machine") as host:
         yield host
 
 
@@ -123,9 +125,11 @@ def test_a_machine_is_rebooted_and_tells_a_new_boot_id(scene: Scene, machine: Ss
     scene(play)
 
 
-def test_a_machine_that_does_not_come_back_is_said_to_be_away(tmp_path: Path) -> None:
-    (tmp_path / "machine").mkdir()
-    (tmp_path / "scripts").mkdir()
+def test_a_machine_that_does_not_come_back_is_said_to_be_away(scene: Scene, machine: Sshd) -> None:
+    program = machine.directory / "bin/reboot"
+    program.unlink()
+    program.write_text("#!/bin/sh\nexec systemctl poweroff\n")
+    program.chmod(0o755)
 
     async def play(bench: Bench) -> None:
         said = await confirmed(bench, "reboot --timeout 6 web1")
@@ -134,8 +138,4 @@ def test_a_machine_that_does_not_come_back_is_said_to_be_away(tmp_path: Path) ->
             r"web1: not back: connection refused, \d s after it was told to", said.lines[1]
         )
 
-    with booted(tmp_path / "machine") as machine:
-        (machine.directory / "bin/reboot").unlink()
-        (machine.directory / "bin/reboot").write_text("#!/bin/sh\nexec systemctl poweroff\n")
-        (machine.directory / "bin/reboot").chmod(0o755)
-        with_bot(tmp_path, settings_for(machine), play)
+    scene(play)
