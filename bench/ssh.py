@@ -1,4 +1,4 @@
-"""How fast ircops reaches hosts, beside other SSH clients, on one sshd: `python bench/ssh.py --venv DIR [--quick]`.
+"""How fast ircops reaches hosts, beside other SSH clients, on one sshd: `python bench/ssh.py --venv DIR [--quick | --many]`.
 
 The hosts are 127.0.1.1 and so on, all of them one throw-away OpenSSH. Every client is a process of its own, with the
 packages of the venv DIR (made if it is not there), and does each measure in turn with all others, several times, so
@@ -44,6 +44,9 @@ Figures = dict[str, list[dict[str, float]]]  # peer -> one for each round
 
 def worker(name: str, site: Site) -> None:
     """A client: does what the lines of stdin say, and prints what it took as JSON."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if not name.startswith("ircops"):  # which sees to it by itself
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     peer = PEERS[name](site)
     for line in sys.stdin:
         what, count = line.split()
@@ -202,6 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--venv", type=Path, help="where the peers' packages are, or go")
     parser.add_argument("--quick", action="store_true", help="20 hosts, one round")
+    parser.add_argument("--many", action="store_true", help="1,000 hosts, one round, no more")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--site", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -216,18 +220,23 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "venv", given.venv], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *PACKAGES], check=True)
     counts, rounds, most = ([20], 1, 20) if given.quick else ([50, 200], 2, 500)
-    others = [name for name in PEERS if not name.startswith("ircops")]
+    names = list(PEERS)
+    if given.many:
+        counts, rounds, most, names = [1000], 1, 1000, list(IN_ONE_PROCESS)
+    others = [name for name in names if not name.startswith("ircops")]
     with ExitStack() as stack:
         site = stack.enter_context(served(most))
-        clients = Clients(list(PEERS), python, site)
+        clients = Clients(names, python, site)
         stack.callback(clients.end)
         for count in counts:
             know(site, count)
-            for name in PEERS:
+            for name in names:
                 clients.ask(name, "close", 0)
             cold, warm = fan_out(clients, count, rounds)
             print("\n".join(table(f"cold, {count} hosts", cold, others, "wall", 1)), flush=True)
             print("\n".join(table(f"warm, {count} hosts", warm, others, "wall", 1)), flush=True)
+        if given.many:
+            return
         burst: Figures = defaultdict(list)
         for _ in range(rounds + 1):
             for name in clients.names:

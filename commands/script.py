@@ -8,11 +8,14 @@ import click
 
 from ircops import HOSTS, in_waves, requires, show
 
-# $0 is the copy there. It goes when the script has ended, also if nobody is connected any more.
+# $0 is the copy there. It goes when the script has ended, also if nobody is connected any more; what is detached
+# takes it along to what the host keeps of the run, to go with that even after a kill that runs no trap.
 WRAP = """\
-trap 'rm -f -- "$0"' EXIT
+copy=$0
+[ ! -d "$IRCOPS_STATE" ] || { mv -- "$0" "$IRCOPS_STATE/" && copy=$IRCOPS_STATE/${0##*/}; }
+trap 'rm -f -- "$copy"' EXIT
 trap 'exit 143' HUP INT TERM
-"$0" "$@"
+"$copy" "$@"
 """
 COPYING = 60  # seconds
 

@@ -385,6 +385,13 @@ def test_the_limit_on_open_files_is_raised_or_named(monkeypatch: pytest.MonkeyPa
     make_room(870)  # it may just do
     with pytest.raises(OpsError, match="need 1028 open files and 1024 are allowed"):
         make_room(900)
+    closed: list[int] = []
+    make_room(500, 600, lambda count: closed.append(count) or count)  # idle ones go for it
+    assert closed == [204]
+    with pytest.raises(
+        OpsError, match="500 hosts at once beside 590 that are open need 1218 open files"
+    ):
+        make_room(500, 600, lambda count: 10)
     limits[:] = [(resource.RLIM_INFINITY, resource.RLIM_INFINITY)]
     make_room(10_000)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,9 @@ def test_text_names_hosts(text: str, hosts: str) -> None:
         ("@spare", "@spare is no host; known: db[1-2],gate,web[1-4]"),
         ("@web&@db", "@web&@db is no host; known: db[1-2],gate,web[1-4]"),
         (" ", "nothing is no host; known: db[1-2],gate,web[1-4]"),
+        ("*x", "*x matches no host; known: db[1-2],gate,web[1-4]"),
+        ("web1,*x", "*x matches no host; known: db[1-2],gate,web[1-4]"),
+        ("@web!w?b9", "w?b9 matches no host; known: db[1-2],gate,web[1-4]"),
         ("web[1-", 'web[1- is no host set: missing bracket: "web[1-"'),
     ],
 )
@@ -106,6 +111,28 @@ def test_what_is_not_known_is_refused_with_the_nearest(text: str, sentence: str)
 )
 def test_a_set_beyond_all_bounds_is_refused_before_it_is_made(text: str) -> None:
     assert refusal(text) == f"{text} is more than 10000 hosts; name fewer"
+
+
+def test_threads_that_are_first_at_once_build_the_nodes_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, made = inventory(), list[object]()
+    real, all_here = known._made, threading.Barrier(8)
+
+    def slow(found: Any) -> Any:
+        made.append(found)
+        threading.Event().wait(0.2)  # time for the others to come
+        return real(found)
+
+    monkeypatch.setattr(known, "_made", slow)
+
+    def ask(number: int) -> Any:
+        all_here.wait(10)
+        return known.resolve("@web") if number % 2 else known.host("web1")
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(ask, range(8)))) == 8
+    assert len(made) == 1
 
 
 def test_groups_that_hold_each_other_are_refused_and_the_others_are_good() -> None:
@@ -345,3 +372,10 @@ def test_an_unknown_host_is_a_usage_error_in_our_words() -> None:
     result = CliRunner().invoke(load, ["web9"], obj=Call())
     assert result.exit_code == 2
     assert "unknown host web9; known: web[1-4]" in result.output
+
+
+def test_a_host_is_as_its_files_say_now(tmp_path: Path) -> None:
+    known = configured(tmp_path, "Host *\n  Port 22\n")
+    assert known.host("web1") is known.host("web1")
+    (tmp_path / "config").write_text("Host *\n  Port 2222\n")
+    assert known.host("web1").port == 2222

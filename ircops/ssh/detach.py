@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shlex
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from ircops.ssh.exchange import exchange, hear
 from ircops.ssh.keys import FAULTS
 from ircops.ssh.kill import Mark, noted, with_environment
 from ircops.ssh.pool import Pool
+from ircops.ssh.quoting import quoted
 from ircops.ssh.remote import NOT_STARTED, Command, Remote
 from ircops.ssh.spool import Stream
 from ircops.ssh.watch import Watch
@@ -222,7 +222,7 @@ class Detached:
         script = with_environment(first, what.environment) + SCRIPT
         sizes = map(str, self._known)
         words = ["sh", "-c", script, self._mark.word, todo, *sizes, what.line, LEADER]
-        return f"exec {shlex.join(words)}"
+        return f"exec {quoted(words)}"
 
 
 class Away:
@@ -248,7 +248,7 @@ class Forget(Remote):
 
     def __init__(self, host: str, word: Word) -> None:
         words = ["sh", "-c", SCRIPT, word.on(host), "forget"]
-        super().__init__(host, Command(shlex.join(words), timeout=FORGET))
+        super().__init__(host, Command(quoted(words), timeout=FORGET))
 
 
 class _Over(Exception):

@@ -54,7 +54,7 @@ if [ "$todo" = start ]; then
     if mkdir "$dir" 2>/dev/null; then
         cat >"$dir/in" && : >"$dir/out" && : >"$dir/err" || exit
         setsid=$(command -v setsid) || set -m
-        IRCOPS_RUN=$0 ${setsid:-nohup} sh -c "$leader" "$0" "$dir" "$line" </dev/null >/dev/null 2>&1 &
+        IRCOPS_RUN=$0 IRCOPS_STATE=$dir ${setsid:-nohup} sh -c "$leader" "$0" "$dir" "$line" </dev/null >/dev/null 2>&1 &
     fi
 fi
 tries=0

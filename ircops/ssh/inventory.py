@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,6 +58,9 @@ class Inventory:
         self._ansible = Ansible(settings.inventory)
         self._variables = {name: dict(line.variables) for name, line in settings.hosts.items()}
         self._known: tuple[Found, Nodes] | None = None
+        self._making = threading.Lock()  # of what is known
+        # hosts of what is known, by one reading of ssh_config; to build one anew for each command costs 0.1 ms
+        self._built: tuple[object, int, dict[str, Host]] = (None, 0, {})
 
     @property
     def all(self) -> Any:
@@ -77,17 +81,25 @@ class Inventory:
         """Give the NodeSet that `text` names: `web[1-3]`, `@web,db1`, `@web!web2`, `@a&@b`, `@env:prod`, `web*`.
 
         Raises OpsError for a host, group or variable that is not known, even in what is taken away (a slip
-        there would leave in what was to be left out), for an empty set, and for one beyond MOST_HOSTS.
+        there would leave in what was to be left out), for a pattern that matches nothing, for an empty set, and for
+        one beyond MOST_HOSTS.
         """
         return self._nodes().resolve(text, self._config.names)
 
     def host(self, name: str) -> Host:
         """How `name` is reached. Raises OpsError when it is not known, or cannot be reached by what is said of it."""
-        found, nodes = self._known or self._read()
-        others = self._config.names
-        if name not in nodes.names and name not in others:
-            raise OpsError(nodes.unknown([name], others))
-        return self._host(name, found)
+        known = self._known or self._read()
+        reading = self._config.reading
+        built = self._built
+        if built[0] is not known or built[1] != reading:
+            built = self._built = (known, reading, {})
+        if name not in built[2]:
+            found, nodes = known
+            others = self._config.names
+            if name not in nodes.names and name not in others:
+                raise OpsError(nodes.unknown([name], others))
+            built[2][name] = self._host(name, found)
+        return built[2][name]
 
     def variables(self, name: str) -> Mapping[str, str]:
         """What [hosts] says of `name` beyond how it is reached: `env=prod`."""
@@ -121,11 +133,12 @@ class Inventory:
         return self._read()[1]
 
     def _read(self) -> tuple[Found, Nodes]:
-        """What holds now; made anew when an inventory was read anew. Two threads may both do so."""
+        """What holds now; made anew when an inventory was read anew, by one thread while others wait for it."""
         found = self._ansible.found()
-        if self._known is None or self._known[0] is not found:
-            self._known = (found, self._made(found))
-        return self._known
+        with self._making:
+            if self._known is None or self._known[0] is not found:
+                self._known = (found, self._made(found))
+            return self._known
 
     def _made(self, found: Found) -> Nodes:
         hosts = dict.fromkeys([*self._settings.hosts, *found.hosts])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ircops.errors import OpsError
 from ircops.ssh.keys import FAULTS
+from ircops.ssh.quoting import quoted
 
 if TYPE_CHECKING:  # a pool has shells, which carry marks
     from ircops.ssh.pool import Pool
@@ -32,25 +33,24 @@ _TOLD = re.compile(
 # SHLVL: bash, as a child of sshd, has read ~/.bashrc already, and would once more.
 # Told on stderr before all else: the mark, the leader's pid, when that was born (in ticks since the host was), and
 # the login shell if the server had made the session.
+# One line without `!`, for csh's sake (see quoting).
 START = """\
-export SHLVL=1; line=$1 stat=
-{ read -r stat </proc/$$/stat; } 2>/dev/null
-set -- ${stat##*) }
-[ "$stat" ] || set -- - - $(ps -o pgid= -p $$ 2>/dev/null)
-if [ "$3" != $$ ] && ! command -v setsid >/dev/null; then
-    set -m 2>/dev/null
+export SHLVL=1; line=$1 stat=;
+{ read -r stat </proc/$$/stat; } 2>/dev/null;
+set -- ${stat##*) };
+[ "$stat" ] || set -- - - $(ps -o pgid= -p $$ 2>/dev/null);
+if [ "$3" = $$ ] || command -v setsid >/dev/null; then :; else
+    set -m 2>/dev/null;
     case $- in *m*)
         "${SHELL:-sh}" -c "$line" <&0 &
-        echo "$0 $! - -" >&2
-        wait $!
-        exit
-    esac
-    exec "${SHELL:-sh}" -c "$line"
-fi
-[ "$3" = $$ ] && echo "$0 $$ ${20:--} $SHELL" >&2 && exec "${SHELL:-sh}" -c "$line"
-echo "$0 $$ ${20:--} -" >&2
+        eval "child=\\$$(printf "\\041")"; echo "$0 $child - -" >&2; wait $child; exit ;;
+    esac;
+    exec "${SHELL:-sh}" -c "$line";
+fi;
+[ "$3" = $$ ] && echo "$0 $$ ${20:--} $SHELL" >&2 && exec "${SHELL:-sh}" -c "$line";
+echo "$0 $$ ${20:--} -" >&2;
 exec setsid "${SHELL:-sh}" -c "$line"
-"""
+""".replace("\n", " ")
 
 # The same where both are known to be there, a session and a POSIX login shell: it costs no process more.
 LED = """\
@@ -131,7 +131,7 @@ class Mark:
         export = with_environment(noted(note), {**environment, "IRCOPS_RUN": self.word})
         if is_led:
             return LED % {"word": self.word, "export": export, "line": line}
-        return shlex.join(["sh", "-c", export + START, self.word, line])
+        return quoted(["sh", "-c", export + START, self.word, line])
 
     def expect(self) -> None:
         """It will be told once more, by another channel."""
@@ -184,7 +184,7 @@ class Mark:
         group = str(self.pid or "")
         try:
             with pool.aside(host, TIME / 2) as channel:
-                channel.exec_command(shlex.join(["sh", "-c", KILLER, self.word, group, self._born]))
+                channel.exec_command(quoted(["sh", "-c", KILLER, self.word, group, self._born]))
                 said = _read(channel, deadline).split()
         except OpsError:
             return f"unreachable, {left}"

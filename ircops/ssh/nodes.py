@@ -19,6 +19,7 @@ SHOWN = 200  # characters of a list within a sentence
 _SPACES = re.compile(r"\s*([,!&^])\s*|\s+")
 _OPERATORS = re.compile(r"[!&^]")  # what is not a union
 _OPERAND = re.compile(r"(?:[^\[\],!&^]|\[[^\]]*\]?)+")
+_GLOB = re.compile(r"(?!@).*[*?].*")
 _BRACKET = re.compile(r"\[([^\]]*)")
 _RANGE = re.compile(r"\s*(\d+)\s*-\s*(\d+)")
 _SOURCE = re.compile(r"@([^,!&^:@]+):")
@@ -60,6 +61,9 @@ class Nodes:
         named = self._parse(_OPERATORS.sub(",", text))
         if unknown := [name for name in named if name not in known]:
             raise OpsError(self.unknown(unknown, others))
+        for glob in filter(_GLOB.fullmatch, _OPERAND.findall(text)):
+            if not self._parse(glob):  # in a union it would be dropped without a word
+                raise OpsError(f"{glob} matches no host; known: {_shown(fold(known))}")
         if not hosts:
             raise OpsError(f"{text or 'nothing'} is no host; known: {_shown(fold(known))}")
         return hosts

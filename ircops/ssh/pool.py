@@ -8,7 +8,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,6 +17,7 @@ from ircops.errors import OpsError, sentence
 from ircops.ssh.dial import Dialler
 from ircops.ssh.inventory import Host, Inventory
 from ircops.ssh.keys import FAULTS
+from ircops.ssh.limits import make_room
 from ircops.ssh.shell import Shell
 
 SESSIONS = 10  # commands at once on one connection: what sshd allows by default (MaxSessions)
@@ -107,6 +108,26 @@ class Pool:
                     self._retire(connection)  # its sshd is stuck
                     raise OpsError("it does not answer")
         return None
+
+    def make_room(self, names: Iterable[str]) -> None:
+        """See to it that all these hosts can be connected to beside those that are; others that are idle may go.
+
+        Raises OpsError with the limit to raise when the process may not have so many files open.
+        """
+        with self._lock:
+            opened = {host.name for host in self._connections}
+        wanted = set(names)
+        make_room(
+            len(wanted - opened), len(opened), lambda count: self._close_idle(count, but=wanted)
+        )
+
+    def _close_idle(self, count: int, but: set[str]) -> int:
+        """Close up to so many connections that nobody uses, longest idle first; how many it were."""
+        idle = [each for each in self._opened() if not each.users and each.host.name not in but]
+        idle = sorted(idle, key=lambda each: each.used_at)[:count]
+        for connection in idle:
+            self._retire(connection)
+        return len(idle)
 
     def close(self) -> None:
         """Close every connection, also those in use, and wake who waits for one."""

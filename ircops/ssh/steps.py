@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from ircops.call import Result
 from ircops.errors import OpsError, Stopped, sentence
 from ircops.ssh import files
 from ircops.ssh.detach import Detached
+from ircops.ssh.quoting import quoted
 from ircops.ssh.remote import NOT_STARTED, Command, Remote
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Steps:
         detach: bool = False,
     ) -> Result:
         """Run a command as `Fanout.run` would, at most `timeout` seconds if not 0, and wait for its end."""
-        line = command if isinstance(command, str) else shlex.join(command)
+        line = command if isinstance(command, str) else quoted(command)
         seconds = min(timeout or math.inf, self.left())
         seconds = 0 if seconds == math.inf else seconds
         note, self._note = ("", self._note) if fast else (self._note, "")

@@ -128,6 +128,18 @@ def serve(directory: Path, **options: object) -> Iterator[Sshd]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
             "no sshd here: apt install openssh-server"
         )
+    make_keys(directory)
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it confines itself
+    server = _start(program, directory, options)
+    try:
+        yield server
+    finally:
+        _end(server)
+
+
+def make_keys(directory: Path) -> None:
+    """The keys of a server and of who may log in."""
     for name, kind in (
         ("client", "ed25519"),
         ("stranger", "ed25519"),
@@ -139,13 +151,12 @@ def serve(directory: Path, **options: object) -> Iterator[Sshd]:
                 ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", directory / name], check=True
             )
     shutil.copy(directory / "client.pub", directory / "authorized_keys")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it confines itself
-    server = _start(program, directory, options)
-    try:
-        yield server
-    finally:
-        _end(server)
+
+
+def free_port() -> int:
+    """One that nobody listens at now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def _start(program: str, directory: Path, options: dict[str, object]) -> Sshd:
@@ -157,8 +168,7 @@ def _start(program: str, directory: Path, options: dict[str, object]) -> Sshd:
     addresses = ["127.0.0.1", *HOSTS.values()]
     listen = "\n".join(f"ListenAddress {address}" for address in addresses if not everywhere)
     for _ in range(5):  # somebody may take the port between our look and sshd's
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         (directory / "sshd_config").write_text(
             given
             + CONFIG.format(
@@ -167,7 +177,7 @@ def _start(program: str, directory: Path, options: dict[str, object]) -> Sshd:
         )
         process = subprocess.Popen([program, "-D", "-f", directory / "sshd_config", "-E", log])
         server = Sshd(directory, port, user, mark, process)
-        if _answers(process, port):
+        if said_ssh(process, "127.0.0.1", port, PATIENCE):
             lines = [f"[{address}]:{port} {server.host_key()}\n" for address in addresses]
             server.known_hosts.write_text("".join(lines))
             return server
@@ -176,10 +186,11 @@ def _start(program: str, directory: Path, options: dict[str, object]) -> Sshd:
     raise RuntimeError(f"sshd does not start: {log.read_text()}")
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    deadline = time.monotonic() + PATIENCE
+def said_ssh(process: subprocess.Popen[bytes], address: str, port: int, seconds: float) -> bool:
+    """Whether an SSH server greets there before the process ends or the time is up."""
+    deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as tcp:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 1) as tcp:
             return tcp.recv(4) == b"SSH-"
         time.sleep(0.05)
     return False

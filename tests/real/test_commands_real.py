@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -12,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from ircops.errors import FAILED, OK, USAGE
+from ircops.ssh.detach import Word
 from tests.bench import Bench, Said, with_bot
 from tests.people import until, until_true
 from tests.real.sshd import HOSTS, Sshd, serve
+from tests.real.test_ssh_real import opened
 
 SETTINGS = """
 [ssh]
@@ -331,6 +335,32 @@ def test_a_host_that_does_not_reboot_is_said_and_ends_the_waves(
     scene(play)
 
 
+def test_who_is_not_root_asks_sudo_and_never_for_a_password(
+    scene: Scene, host: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ircops.commands.reboot.OFTEN", 0.1)
+    programs = host.directory / "bin"
+
+    async def play(bench: Bench) -> None:
+        for word, code in (("-n", OK), ("", FAILED)):
+            # as sudo(8) has it: with -n it fails where a password is wanted
+            sudo = f'[ "$1" = "{word}" ] || {{ echo "sudo: a password is required"; exit 1; }} >&2'
+            for name, text in {"id": "echo 1000", "sudo": f'{sudo}\nshift\nexec "$@"'}.items():
+                (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+                (programs / name).chmod(0o755)
+            said = await confirmed(bench, "reboot web1")
+            assert said.code == code
+            if code:
+                assert said.lines[1] == "web1: sudo: a password is required (exit 1)"
+            assert (await bench.say("service start nginx web1")).code == code
+
+    try:
+        scene(play)
+    finally:
+        (programs / "id").unlink()
+        (programs / "sudo").unlink()
+
+
 def test_top_names_the_busiest_processes(scene: Scene) -> None:
     async def play(bench: Bench) -> None:
         said = await bench.say("top web1", "dave")
@@ -392,18 +422,46 @@ def test_a_detached_script_goes_on_when_it_is_followed_no_more(
 ) -> None:
     own(tmp_path, "wait", "#!/bin/sh\nuntil [ -e ~/go ]; do sleep 0.1; done; echo $1 >~/done\n")
     go, done = host.directory / "go", host.directory / "done"
+    kept = ".local/state/ircops/jobs/*"
 
     async def play(bench: Bench) -> None:
         bench.begin("script --detach wait web1 fine")
-        await until(lambda: copies(host))
-        await until(lambda: list(host.directory.glob(".local/state/ircops/jobs/*/pid")))
+        await until(lambda: list(host.directory.glob(f"{kept}/pid")))
+        await until(lambda: list(host.directory.glob(f"{kept}/.ircops-*-wait")))
 
     scene(play)  # and the bot is gone
-    assert copies(host) and not done.exists()
+    assert not done.exists()
     go.touch()
-    until_true(lambda: done.exists() and not copies(host))
+    until_true(lambda: done.exists() and not list(host.directory.glob(f"{kept}/.ircops-*-wait")))
+    assert not copies(host)
     assert done.read_text() == "fine\n"
     go.unlink()
+
+
+def test_a_detached_script_that_is_killed_after_a_restart_leaves_nothing(
+    scene: Scene, host: Sshd, tmp_path: Path
+) -> None:
+    own(tmp_path, "deaf", "#!/bin/sh\ntrap '' TERM\ntouch ~/deaf\nwhile :; do sleep 0.1; done\n")
+
+    kept = ".local/state/ircops/jobs/*/.ircops-*-deaf"
+
+    async def begin(bench: Bench) -> None:
+        bench.begin("script --detach deaf web1")
+        await until((host.directory / "deaf").exists)
+
+    scene(begin)
+    assert not copies(host)  # it lies with what is kept of the run
+    (database,) = (tmp_path / "state").glob("*.sqlite*")
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        ((word,),) = connection.execute("SELECT word FROM detached").fetchall()
+    with opened(host.settings()) as fanout:
+        found = fanout.run("", "web1", detach=Word(word, is_known=True))
+        found.stop("killed by carol")
+        assert found.ending == "killed on web1"
+        assert list(host.directory.glob(kept))
+        fanout.forget(Word(word), "web1").wait()
+    assert not copies(host) and not list(host.directory.glob(kept))
+    (host.directory / "deaf").unlink()
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "link", ".hidden", "grete"])

@@ -200,13 +200,14 @@ def test_a_host_without_room_for_its_state_says_so(tmp_path: Path) -> None:
         assert not result.stdout
 
 
-def test_output_without_end_costs_the_bot_a_bounded_buffer(sshd: Sshd, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_gigabyte_of_output_costs_the_bot_a_bounded_buffer(sshd: Sshd, tmp_path: Path) -> None:
     """In a process of its own, whose greatest size is looked at."""
     code = f"""
 from tests.real.test_ssh_detach import flood
 flood({str(sshd.directory)!r}, {sshd.port}, {sshd.user!r}, {str(tmp_path)!r})
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 32 * 1024  # KiB
     spooled = tmp_path / "7" / "web1.out"
@@ -215,15 +216,15 @@ flood({str(sshd.directory)!r}, {sshd.port}, {sshd.user!r}, {str(tmp_path)!r})
 
 
 def flood(directory: str, port: int, user: str, spool: str) -> None:
-    """Take 150 MB that are no text, and print by how many KiB this process has grown."""
+    """Take a gigabyte that are no text, and print by how many KiB this process has grown."""
     from tests.real.sshd import Sshd
 
     sshd = Sshd(Path(directory), port, user, "", None)  # type: ignore[arg-type]
     with opened(sshd.settings()) as fanout:
         fanout.run("head -c 3000000 /dev/zero", "web1").wait()  # all is imported, a window was full
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        line = "tr '\\0' '\\377' </dev/zero | head -c 150000000"
-        (result,) = fanout.run(line, "web1", timeout=50, spool=Spool(Path(spool) / "7", 10**8))
+        line = "tr '\\0' '\\377' </dev/zero | head -c 1000000000"
+        (result,) = fanout.run(line, "web1", timeout=100, spool=Spool(Path(spool) / "7", 10**8))
         assert result.ok and result.spooled, result.error
         assert len(result.stdout) < 2 * KEPT
         assert "left out here; 7/web1.out has 100.0 MB" in result.stdout

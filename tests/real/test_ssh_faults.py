@@ -6,9 +6,12 @@ import contextlib
 import ctypes
 import os
 import re
+import shlex
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,8 @@ import pytest
 
 from ircops.call import Stop
 from ircops.config import HostLine
+from ircops.errors import OpsError
+from ircops.ssh.limits import SPARE
 from tests.people import until_true as until
 from tests.real.sshd import serve
 from tests.real.test_ssh_kill import sleeping, stuck
@@ -124,6 +129,7 @@ def test_a_command_that_is_not_there_is_told_and_harms_no_other(sshd: Sshd) -> N
     [
         {"Ciphers": "aes256-ctr", "MACs": "hmac-sha2-256"},
         {"HostKeyAlgorithms": "ecdsa-sha2-nistp256"},
+        {"KexAlgorithms": "curve25519-sha256@libssh.org"},
         {"KexAlgorithms": "diffie-hellman-group-exchange-sha256", "Ciphers": "aes128-ctr"},
     ],
 )
@@ -143,6 +149,31 @@ def test_an_sshd_that_allows_too_little_is_told(tmp_path: Path, options: dict[st
         result = one(narrow.settings(), "echo here")
         assert result.ok or result.error.startswith("no algorithm in common: its sshd is too old")
         assert result.ok is ("KexAlgorithms" in options)
+
+
+def test_keys_are_exchanged_in_the_way_that_costs_the_host_least(tmp_path: Path) -> None:
+    with serve(tmp_path, LogLevel="DEBUG") as talkative:
+        assert one(talkative.settings(), "true").ok
+    (way,) = re.findall(r"kex: algorithm: (\S+)", (tmp_path / "sshd.log").read_text())
+    # the first where the host has it, as it holds against tomorrow's computers, too
+    assert way in ("mlkem768x25519-sha256", "ecdh-sha2-nistp256")
+
+
+def test_idle_connections_make_room_for_other_hosts_where_files_are_few(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(sshd.settings()) as fanout:
+        assert str(fanout.run("echo here", "web[1-4]")) == "web[1-4]: here"
+        monkeypatch.setattr("resource.getrlimit", lambda kind: (SPARE + 5, SPARE + 5))
+        stays = fanout.run("echo begun; exec sleep 3624", "web1")
+        until(lambda: sleeping("3624"))
+        assert str(fanout.run("echo here", "web[5-7]")) == "web[5-7]: here"
+        left = {connection.host.name for connection in fanout._pool._opened()}
+        assert {"web1", "web5", "web6", "web7"} <= left and len(left) == 5
+        with pytest.raises(OpsError, match="^4 hosts at once beside 5 that are open need 137 open"):
+            fanout.run("true", "web[1-9]")
+        stays.stop("enough")
+        assert stays.ending == "killed on web1"
 
 
 def threads_and_files() -> tuple[int, int]:
@@ -183,3 +214,40 @@ def test_a_thousand_commands_leave_no_thread_and_no_descriptor(sshd: Sshd) -> No
             until(lambda: threads_and_files() <= after_first)
         assert not sleeping("3623")
     until(lambda: threads_and_files() <= before)
+
+
+def test_an_address_without_a_way_to_it_is_told_apart_from_one_that_is_refused(
+    tmp_path: Path,
+) -> None:
+    """In a network of its own, where a router says no; its only other address is loopback."""
+    enter = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    if subprocess.run([*enter, "true"], capture_output=True).returncode:
+        pytest.skip("may not make a network of its own")
+    network = "ip link set lo up && ip route add unreachable 192.0.2.0/24"
+    code = f"""
+from pathlib import Path
+from tests.real.test_ssh_faults import no_way
+no_way(Path({str(tmp_path)!r}))
+"""
+    script = f"{network} && exec {shlex.join([sys.executable, '-c', code])}"
+    done = subprocess.run([*enter, "sh", "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        [
+            "web1: here",
+            "1 no route to host (after 0 s): web2 · 1 network is unreachable: web3"
+            " · 1 connection refused: web4",
+        ],
+    ), done.stderr
+
+
+def no_way(directory: Path) -> None:
+    """Print what a run comes to on hosts that cannot be reached, each for a reason of its own."""
+    with serve(directory) as sshd, refused() as port:
+        hosts = {
+            "web1": sshd.line("web1"),
+            "web2": HostLine("192.0.2.1", 22),
+            "web3": HostLine("198.51.100.1", 22),
+            "web4": HostLine("127.0.0.1", port),
+        }
+        print(run(sshd.settings(hosts), "echo here", "*"))

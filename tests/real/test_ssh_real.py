@@ -366,6 +366,31 @@ def test_a_host_is_reached_through_a_jump_host(sshd: Sshd, tmp_path: Path) -> No
     assert len(set(connections)) == 2
 
 
+def test_a_chain_of_jump_hosts_is_gone_through_in_order(sshd: Sshd, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text("Host web3\n  ProxyJump web1,web2\n")
+    with opened(sshd.settings(config=config)) as fanout:
+        assert str(fanout.run("echo far", "web3")) == "web3: far"
+        ways = {each.host.name: each.via for each in fanout._pool._opened()}
+    assert set(ways) == {"web1", "web2", "web3"}
+    assert ways["web3"] and ways["web3"].via and ways["web3"].via.host.name == "web1"
+
+
+def test_match_and_several_identity_files_of_ssh_config_hold(sshd: Sshd, tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        f"Match host web1\n  User {sshd.user}\n  HostName 127.0.1.1\n  Port {sshd.port}\n"
+        f"Match user {sshd.user}\n  IdentityFile {sshd.wrong_key}\n  IdentityFile {sshd.key}\n"
+    )
+    settings = sshd.settings({"web1": HostLine()}, config=config, user="nobody", key=())
+    with opened(settings) as fanout:
+        assert str(fanout.run("echo matched", "web1")) == "web1: matched"
+        (connection,) = fanout._pool._opened()
+        assert connection.host.keys == (sshd.wrong_key, sshd.key)
+        wire = connection.transport.sock.under
+        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)  # no 40 ms of Nagle's
+
+
 def test_a_jump_host_that_fails_is_named(sshd: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

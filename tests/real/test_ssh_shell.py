@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
+import shutil
 import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from ircops.call import Stop
+from ircops.ssh.detach import Word
 from tests.people import until_true as until
 from tests.real.sshd import serve
 from tests.real.test_ssh_real import one, opened
@@ -136,3 +141,27 @@ def test_one_session_a_connection_is_enough(tmp_path: Path) -> None:
 def test_long_commands_and_those_with_stdin_do_without(sshd: Sshd) -> None:
     assert one(sshd.settings(), "cat", stdin=b"in", fast=True).stdout == "in"
     assert one(sshd.settings(), f"echo here # {'x' * 70_000}", fast=True).stdout == "here\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "tcsh", "fish"])
+def test_whatever_the_login_shell_commands_run_are_killed_and_detached(
+    tmp_path: Path, shell: str
+) -> None:
+    if (program := shutil.which(shell)) is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no {shell} here: apt install it")
+    forced = f'exec env SHELL={program} {program} -c "$SSH_ORIGINAL_COMMAND"'
+    with serve(tmp_path, ForceCommand=forced) as sshd, opened(sshd.settings()) as fanout:
+        for _ in range(2):  # the first tells which shell it is
+            (result,) = fanout.run("echo $SHELL; exit 3", "web1")
+            assert (result.stdout, result.stderr, result.exit_code) == (f"{program}\n", "", 3)
+        words = ["printf", "%s|", "$HOME", "it's", "two\nlines", "!!"]
+        (result,) = fanout.run(words, "web1", environment={"IRCOPS_USER": "o'neill!"})
+        assert result.stdout == "$HOME|it's|two\nlines|!!|"
+        (result,) = fanout.run("echo out; echo err >&2", "web1", fast=True)  # by a shell of POSIX
+        assert (result.stdout, result.stderr, result.exit_code) == ("out\n", "err\n", 0)
+        (result,) = fanout.run("sleep 3925", "web1", timeout=0.5)
+        assert result.error == "timed out after 0.5 s; killed"
+        word = Word(secrets.token_hex(16))
+        (result,) = fanout.run("echo far; exit 4", "web1", detach=word)
+        assert (result.stdout, result.exit_code) == ("far\n", 4)
+        fanout.forget(word, "web1").wait()

@@ -1,0 +1,93 @@
+"""A machine with a real systemd and an sshd: nspawn boots one of this machine's own files, which it cannot change."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.sshd import CONFIG, HOSTS, Sshd, free_port, make_keys, said_ssh
+
+PATIENCE = 60.0  # seconds; it boots in four on two busy cores
+
+# Nothing of this machine's own services is started, as these stand in the place of /etc/systemd/system.
+UNITS = {
+    "scene.target": "[Unit]\nRequires=sysinit.target ssh.service\nAfter=sysinit.target\n",
+    "ssh.service": "[Unit]\nAfter=sysinit.target\n[Service]\nRuntimeDirectory=sshd\nExecStart={sshd} -D -f {at}/sshd_config\n",
+    "good.service": "[Service]\nExecStart=/bin/sh -c 'echo good has begun; exec sleep 4000'\n",
+    "late.service": "[Service]\nExecStart=/bin/sh -c 'sleep 0.3; echo late is broken; exit 3'\n",
+    "once.service": "[Service]\nType=oneshot\nExecStart=/bin/echo once is done\n",
+}
+MASKED = "tmp.mount systemd-journal-flush.service systemd-networkd.service systemd-resolved.service".split()
+
+# A container that is rebooted ends with 133 and is to be started anew: systemd-nspawn(1), --keep-unit.
+AGAIN = """\
+mount --bind / "$1" && shift
+while :; do "$@"; [ $? = 133 ] || exit; done
+"""
+
+
+@contextlib.contextmanager
+def booted(directory: Path) -> Iterator[Sshd]:
+    """Boot it for the length of the block; its sshd is as `serve` would make it, root's only."""
+    if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("only root may boot a container")
+    if not (nspawn := shutil.which("systemd-nspawn")):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "no systemd-nspawn here: apt install systemd-container"
+        )
+    make_keys(directory)
+    port, units, root = free_port(), directory / "units", directory / "root"
+    for place in (units, root, directory / "bin"):
+        place.mkdir()
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin") or "sshd"
+    for name, text in UNITS.items():
+        (units / name).write_text(text.format(sshd=program, at=directory))
+    for name in MASKED:
+        (units / name).symlink_to("/dev/null")
+    (directory / "bin/reboot").symlink_to("/bin/systemctl")  # as the package systemd-sysv has it
+    listen = "\n".join(f"ListenAddress {address}" for address in HOSTS.values())
+    mark = f"IRCOPS_TEST={directory.name}"
+    (directory / "sshd_config").write_text(
+        CONFIG.format(port=port, listen=listen, at=directory, mark=mark, path=os.environ["PATH"])
+    )
+    words = [nspawn, "--quiet", "--volatile=overlay", "--register=no", "--keep-unit", "--boot"]
+    words += [f"--directory={root}", "--machine=ircops-test", "--console=pipe"]
+    words += [f"--bind={directory}", f"--bind-ro={units}:/etc/systemd/system"]
+    with open(directory / "boot.log", "wb") as log:
+        process = subprocess.Popen(
+            [
+                "unshare",
+                "-m",
+                "sh",
+                "-c",
+                AGAIN,
+                "again",
+                root,
+                *words,
+                "--",
+                "--unit=scene.target",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    machine = Sshd(directory, port, pwd.getpwuid(0).pw_name, mark, process)
+    try:
+        if not said_ssh(process, HOSTS["web1"], port, PATIENCE):
+            pytest.fail(f"it does not boot: {(directory / 'boot.log').read_text()}")
+        lines = [f"[{address}]:{port} {machine.host_key()}\n" for address in HOSTS.values()]
+        machine.known_hosts.write_text("".join(lines))
+        yield machine
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # and with nspawn all of its machine
+        process.wait()
