@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ircops.call import SERVICES_AWAY, Call, Sender, User
 from ircops.config import Access as Section
@@ -23,8 +22,7 @@ from ircops.totp import Totp
 NO_RULE = Section()
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What was decided, and what decided it."""
 
     refusal: str  # "" = yes

@@ -15,10 +15,9 @@ import pkgutil
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -41,8 +40,7 @@ DRY_RUN = "ircops.dry_run"  # in a context's meta
 May = Callable[[str, Policy], bool]  # whether the asker might run a command of that name and policy
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A command found by its words, before anybody looks at its arguments."""
 
     command: click.Command
@@ -51,8 +49,7 @@ class Found:
     words: tuple[str, ...]  # all that was said, split as a shell would
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What a parsed call comes to."""
 
     name: str  # what the innermost command is called here, by whatever words it was found

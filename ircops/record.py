@@ -282,16 +282,13 @@ class Record:
 
     def clean(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """The row as it is written: without secrets, and without what is empty."""
-        said = {}
-        for name, value in row.items():
-            if value == "":
-                continue
-            if type(value) is str:
-                if not (value.isascii() and value.isprintable()):
-                    value = _storable(value)
-                if name in ("line", "outcome"):
-                    value = self.redact(value)
-            said[name] = value
+        said = {name: value for name, value in row.items() if value != ""}
+        whole = "".join(map(str, said.values()))
+        if not (whole.isascii() and whole.isprintable()):
+            said = {n: _storable(v) if isinstance(v, str) else v for n, v in said.items()}
+        for name in ("line", "outcome"):
+            if name in said:
+                said[name] = self.redact(said[name])
         return said
 
 

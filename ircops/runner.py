@@ -6,9 +6,8 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.exceptions import Exit
@@ -28,8 +27,7 @@ SOON = 0.1  # seconds between looks at what runs
 QUIET = 10.0  # seconds of silence before the first "still working"; then twice as long each time
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a body ended that was not stopped and did not raise."""
 
     exit_code: int
@@ -42,8 +40,7 @@ class Outcome:
         return "ok" if self.exit_code == 0 else f"exit {self.exit_code}"
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A command with its arguments."""
 
     context: click.Context

@@ -151,10 +151,12 @@ class Transcript:
             connection.execute(_INSERT + rows + _ONCE, values)
 
     def _row(self, said: Said) -> tuple[str | int | None, ...]:
-        text = self._redact(said.text.encode("utf-8", "replace").decode().replace("\0", ""))
-        place = (stamp(said.at), said.network, said.channel)
-        who = (said.nick, said.account)
-        return (*place, *who, said.kind, text, int(said.is_ours), said.message_id or None)
+        at, network, channel, nick, kind, text, account, message_id, is_ours = said
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode()
+        text = self._redact(text.replace("\0", ""))
+        who = (nick, account)
+        return (stamp(at), network, channel, *who, kind, text, int(is_ours), message_id or None)
 
     def _prune(self) -> None:
         """Throw away what is too old, a batch at a time: the record must not wait."""

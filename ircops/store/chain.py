@@ -22,12 +22,11 @@ _TEXTS = """door network channel user role account evidence mask message_id line
 _OTHERS = "seq call at event exit_code milliseconds lines hash".split()
 BLANK: dict[str, Any] = dict.fromkeys(_TEXTS, "") | dict.fromkeys(_OTHERS)
 
-_SORTED = sorted(BLANK.keys() - {"hash"})
 _NAMES = ", ".join(f'"{name}"' for name in BLANK)
 _NEWEST = "SELECT seq, hash FROM record ORDER BY seq DESC LIMIT 1"
 _INSERT = f"INSERT INTO record ({_NAMES}) VALUES ({', '.join('?' * len(BLANK))})"
 _ALL = f"SELECT {_NAMES} FROM record ORDER BY seq"
-_encode = json.JSONEncoder(separators=(",", ":"), default=repr).encode
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=repr).encode
 
 
 class Head(NamedTuple):
@@ -47,9 +46,9 @@ def append(connection: Any, rows: Iterable[Mapping[str, Any]]) -> None:
     links = []
     for row in rows:
         seq += 1
-        link = {**BLANK, **row, "seq": seq, "previous": previous}
-        link["hash"] = previous = hash_of(link)
-        links.append(tuple(link.values()))
+        link = {**row, "seq": seq, "previous": previous}
+        previous = hash_of(link)
+        links.append(tuple({**BLANK, **link, "hash": previous}.values()))
     if links:
         connection.executemany(_INSERT, links)
 
@@ -72,15 +71,14 @@ def canonical(row: Mapping[str, Any]) -> str:
 
     Leaving out what is empty keeps old hashes true when the table gets new columns.
     """
-    return _encode({name: row[name] for name in sorted(row) if row[name] not in ("", None)})
+    values = row.values()
+    if "" in values or None in values:
+        row = {name: value for name, value in row.items() if value not in ("", None)}
+    return _encode(row)
 
 
 def hash_of(row: Mapping[str, Any]) -> str:
     """The hash that belongs to what `row` says."""
-    said = {name: row[name] for name in _hashed(row) if row[name] not in ("", None)}
-    return hashlib.sha256(_encode(said).encode()).hexdigest()
-
-
-def _hashed(row: Mapping[str, Any]) -> Iterable[str]:
-    """The names of what is hashed, sorted; nearly every row has just those of the table."""
-    return _SORTED if row.keys() == BLANK.keys() else sorted(row.keys() - {"hash"})
+    if "hash" in row:
+        row = {name: value for name, value in row.items() if name != "hash"}
+    return hashlib.sha256(canonical(row).encode()).hexdigest()

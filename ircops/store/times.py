@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 def stamp(moment: datetime) -> str:
     """The aware `moment` as it is stored."""
-    text = moment.astimezone(UTC).isoformat(timespec="microseconds")  # ends in +00:00
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    text = moment.isoformat(timespec="microseconds")  # ends in +00:00
     return f"{text[:-6]}Z"
 
 
