@@ -40,8 +40,10 @@ class Busy:
                 if call.reply.is_working and not call.reply.is_asking:
                     self._voice.type(_target(call), AGAIN)
                 self._due[task] = call, now + AGAIN
-        dues = [due for _, due in self._due.values()]
-        self._timer = loop.call_at(min(dues), self._look, loop) if dues else None
+        self._timer = None
+        if self._due:  # many at once are looked at together, not one after the other
+            due = max(min(due for _, due in self._due.values()), now + FIRST / 4)
+            self._timer = loop.call_at(due, self._look, loop)
 
     def _ended(self, task: asyncio.Future[object]) -> None:
         """Said only if nothing was said: an answer ends it by itself."""
