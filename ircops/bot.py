@@ -34,6 +34,7 @@ from ircops.runner import PATIENCE, Runner
 from ircops.schedule import Scheduler
 from ircops.ssh.inventory import Inventory
 from ircops.store.database import Database, password
+from ircops.store.samples import Samples
 from ircops.terminal import installed
 from ircops.totp import Totp
 from ircops.transcript import Place, Transcript
@@ -74,6 +75,7 @@ class Bot:
         self.database = Database(settings.bot.database, settings.bot.state)
         self._record = Record(self.database, _secrets(settings))
         self._transcript = Transcript(self.database, _secrets(settings), settings.bot.transcript)
+        self._samples = Samples(self.database)
         self._totp = Totp(settings.bot.state)
         self._runner = Runner()
         self._networks: dict[str, Network] = {}
@@ -119,6 +121,7 @@ class Bot:
             loop=asyncio.get_running_loop(),
             inventory=inventory,
             health=Health(settings.health),
+            samples=self._samples,
             catalog=catalog,
             access=Access(settings, frozenset({"root", own_user()}), rules, self._totp),
             approvals=before.approvals if before else Approvals(),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.ssh.inventory import Inventory
     from ircops.ssh.results import Results
     from ircops.ssh.steps import Body
+    from ircops.store.samples import Samples
     from ircops.totp import Totp
     from ircops.transcript import Place, Transcript
     from ircops.unanswered import Unanswered
@@ -42,6 +43,7 @@ class Parts:
     loop: asyncio.AbstractEventLoop
     inventory: Inventory
     health: Health
+    samples: Samples
     catalog: Catalog
     access: Access
     approvals: Approvals

@@ -7,7 +7,7 @@ sorts as time does.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -109,4 +109,27 @@ detached = Table(
     Column("call", Integer, nullable=False),
     Column("hosts", Text, nullable=False),  # separated by spaces
     Column("ends_at", TIME, nullable=False, server_default=""),  # its time limit; "" = none
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("measure", Text, nullable=False),
+    Index("series_name", "host", "measure", unique=True),
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("series", Integer, primary_key=True, autoincrement=False),
+    Column("step", Integer, primary_key=True, autoincrement=False),  # its length in seconds
+    # seconds since the epoch: of millions of rows each byte counts, and nothing hashes them
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),  # of values in the step
+    Column("low", Double, nullable=False),
+    Column("mean", Double, nullable=False),
+    Column("high", Double, nullable=False),
+    sqlite_with_rowid=False,
 )
