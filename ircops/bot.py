@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,12 @@ from ircops.dispatch import Dispatch
 from ircops.errors import OK, BadConfig, OpsError, Refused, sentence
 from ircops.irc import Network
 from ircops.jobs import Jobs
-from ircops.ops import Parts
+from ircops.ops import Parts, health
+from ircops.ops.checks import Checks
 from ircops.ops.health import Health
+from ircops.ops.inspection import Inspection
+from ircops.ops.maintenance import Maintenance
+from ircops.ops.reports import Reports
 from ircops.record import Record
 from ircops.rules import compiled
 from ircops.runner import PATIENCE, Runner
@@ -55,6 +60,7 @@ def check(settings: Settings, inventory: Inventory | None = None) -> Catalog:
     except BadConfig as error:
         raise BadConfig(faults + error.faults) from None
     faults += rules.faults(catalog.root, settings)
+    faults += health.faults(settings, inventory.resolve)
     for name, schedule in settings.schedules.items():
         try:
             catalog.find(schedule.run)
@@ -76,6 +82,9 @@ class Bot:
         self._record = Record(self.database, _secrets(settings))
         self._transcript = Transcript(self.database, _secrets(settings), settings.bot.transcript)
         self._samples = Samples(self.database)
+        self._samples.keep = timedelta(seconds=settings.health.keep)
+        self._reports = Reports(self.database)
+        self._maintenance = Maintenance(self.database)
         self._totp = Totp(settings.bot.state)
         self._runner = Runner()
         self._networks: dict[str, Network] = {}
@@ -99,6 +108,7 @@ class Bot:
             self.settings.schedules, self._handle, self._outlet, self.database
         )
         await self._scheduler.load()
+        await asyncio.to_thread(self._maintenance.load)
         self._jobs = Jobs(
             self.settings.bot.state / "jobs", clean=lambda line: self._record.redact(line)
         )
@@ -116,11 +126,21 @@ class Bot:
         """The parts that the settings make; state that must outlive a reload is handed on."""
         before = getattr(self, "parts", None)
         rules = compiled(settings, inventory.resolve, [])  # `check` has told the faults
+        judge = Health(settings, inventory.resolve)
         return Parts(
             settings=settings,
             loop=asyncio.get_running_loop(),
             inventory=inventory,
-            health=Health(settings.health),
+            health=judge,
+            inspection=Inspection(
+                judge,
+                Checks(settings.checks, inventory),
+                self._samples,
+                self._reports,
+                self._maintenance,
+            ),
+            reports=self._reports,
+            maintenance=self._maintenance,
             samples=self._samples,
             catalog=catalog,
             access=Access(settings, frozenset({"root", own_user()}), rules, self._totp),

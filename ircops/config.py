@@ -11,22 +11,25 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, NewType
+from typing import Annotated, Literal
 
 from ircops import shapes
+from ircops.kinds import Faults as Faults
+from ircops.kinds import Hours as Hours
+from ircops.kinds import Megabytes as Megabytes
+from ircops.kinds import Names as Names
+from ircops.kinds import Percent as Percent
+from ircops.kinds import Seconds as Seconds
+from ircops.kinds import Wait as Wait
+from ircops.kinds import Where as Where
+from ircops.kinds import Words as Words
 from ircops.policy import Role
 from ircops.shapes import Count, Nodes, Word, did_you_mean
+from ircops.watched import Check as Check
+from ircops.watched import Health as Health
+from ircops.watched import Limits as Limits
+from ircops.watched import Watch as Watch
 
-# How a value is written; values.py has the reader of each.
-Seconds = NewType("Seconds", float)  # 90, 90s, 5m, 2h, 1d
-Wait = Annotated[Seconds, shapes.above_zero]
-Words = tuple[str, ...]  # separated by spaces, commas or new lines
-Names = NewType("Names", tuple[str, ...])  # separated by commas or new lines: `schedule run` is one
-Megabytes = NewType("Megabytes", int)  # 64 or 64 MB
-Percent = NewType("Percent", float)  # 80 or 80%
-Where = NewType(
-    "Where", str
-)  # a database: a file, or a URL, which is a Secret if it has a password
 Fingerprint = Annotated[
     str,
     shapes.like(
@@ -34,8 +37,6 @@ Fingerprint = Annotated[
         "it is a SHA-256 or SHA-512 in hex, with colons or without",
     ),
 ]
-
-Faults = Iterator[tuple[str, str]]  # a key to look at, `*` = all, and what its [section] has wrong
 
 
 class Secret(str):
@@ -170,6 +171,9 @@ class Channel:
     lines: Count = 6  # of one answer; the rest waits for !more
     colour: bool = True
     highlight: Literal["caller", "all"] = "caller"
+    verbosity: Literal["all", "changes", "problems"] = "all"  # of what nobody asked for
+    quiet: Hours | None = None  # then it is held back
+    timezone: shapes.Zone = "UTC"  # of `quiet`
 
 
 AS_USUAL = Channel()
@@ -291,19 +295,6 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Health:
-    """[health]: when a host is no longer fine."""
-
-    load: float = 2.0  # per core, 5 minutes
-    memory: Percent = Percent(90)
-    swap: Percent = Percent(50)
-    disk: Percent = Percent(90)
-    inodes: Percent = Percent(90)
-    clock: Seconds = Seconds(2)  # offset to the bot's clock
-    uptime: Seconds = Seconds(600)  # up for less: has it just rebooted?
-
-
-@dataclass(frozen=True)
 class Settings:
     """The whole file."""
 
@@ -320,6 +311,9 @@ class Settings:
     commands: Mapping[str, Command] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     health: Health = Health()
+    limits: Annotated[Mapping[str, Limits], "health"] = field(default_factory=dict)  # of some hosts
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    watches: Mapping[str, Watch] = field(default_factory=dict)
     lines: Mapping[tuple[str, str], int] = field(default_factory=dict, compare=False, repr=False)
 
     def channel(self, name: str) -> Channel:
@@ -353,6 +347,15 @@ class Settings:
             for entry in entries:
                 if unclear := self.unclear(entry):
                     yield section, key, unclear
+        for name, watch in self.watches.items():
+            for check in set(watch.checks) - {"health", *self.checks}:
+                near = did_you_mean(check, self.checks)
+                there = ", ".join(["health", *self.checks])
+                yield (
+                    f"watch {name}",
+                    "checks",
+                    f"names a check that there is not{near or f'; there are {there}'}",
+                )
 
     def _unjoined(self) -> Iterator[tuple[str, str, str]]:
         """Each mention of a channel that no network joins."""
@@ -367,6 +370,8 @@ class Settings:
         for name, rule in self.access.items():
             places = [place for place in rule.into if place not in ("private", "console")]
             mentions += [(f"access {name}", "in", place) for place in places]
+        for name, watch in self.watches.items():
+            mentions += [(f"watch {name}", "in", place) for place in watch.into]
         mentions += [("bot", "trouble", place) for place in self.bot.trouble]
         for section, key, name in mentions:
             known = [*joined.values(), *joined] if key else [*joined.values()]

@@ -62,14 +62,26 @@ class Kind:
     is_named: bool = False
     is_list: bool = False
     own: tuple[str, ...] = ()  # a list's keys that are no names, but fields of Settings
+    of: tuple[str, Any] | None = None  # field and dataclass of those with a name, beside the one
+
+    def takes(self, name: str) -> bool:
+        """A section of the kind may have this name, or "", none."""
+        return self.is_named == bool(name) or (self.of is not None and bool(name))
+
+    def section(self, name: str) -> Any:
+        """The dataclass of the section of this name."""
+        return self.of[1] if self.of and name else self.holds
 
 
 def _kinds() -> dict[str, Kind]:
     kinds: dict[str, Kind] = {}
     for name, hint in get_type_hints(Settings, include_extras=True).items():
         if get_origin(hint) is Annotated:  # a key of the section it names
-            word = hint.__metadata__[0]
-            kinds[word] = replace(kinds[word], own=(name,))
+            word, inner = hint.__metadata__[0], get_args(hint)[0]
+            if get_origin(inner) is Mapping:  # [health @db] beside [health]
+                kinds[word] = replace(kinds[word], of=(name, get_args(inner)[1]))
+            else:
+                kinds[word] = replace(kinds[word], own=(name,))
         elif is_dataclass(hint):
             kinds[name] = Kind(name, hint)
         elif get_origin(hint) is Mapping and get_args(hint)[0] is str:
@@ -161,10 +173,10 @@ class _Reading:
             meant = FORMS.get(word, "").replace("NAME", name or "NAME")
             said = f"did you mean {meant}?" if word else f"there are {' '.join(FORMS.values())}"
             self._fault(line, title, "", f"unknown section [{title}]; {said}")
-        elif KINDS[word].is_named != bool(name):
+        elif not KINDS[word].takes(name):
             self._fault(line, title, "", f"unknown section [{title}]; did you mean {FORMS[word]}?")
             word = ""
-        if not word or KINDS[word].is_named != bool(name):
+        if not word or not KINDS[word].takes(name):
             return ""
         section = f"{word} {name}".strip()
         before = self._lines.setdefault((section, ""), line)
@@ -175,7 +187,8 @@ class _Reading:
 
     def _entry(self, line: int, section: str, name: str, text: str, values: dict[str, Any]) -> None:
         """Take one `name = text` into `values`, or say what is wrong with it."""
-        kind = KINDS[section.partition(" ")[0]]
+        word, _, title = section.partition(" ")
+        kind = KINDS[word]
         try:
             if name in kind.own:
                 self._mark(line, section, name)
@@ -188,7 +201,7 @@ class _Reading:
                     self._mark(line, section, each)
                     values[each] = value
             else:
-                key = self._key(line, section, name, keys(kind.holds))
+                key = self._key(line, section, name, keys(kind.section(title)))
                 values[key.field] = self._value(line, name, text, key.read)
         except ValueError as fault:
             self._fault(line, section, name, str(fault))
@@ -245,10 +258,13 @@ class _Reading:
         """The settings of all that was found, every path absolute."""
         sections: dict[str, Any] = {}
         for word, kind in KINDS.items():
+            titles = [title.partition(" ") for title in found]
+            names = [name for first, _, name in titles if name and first == word]
+            named = {n: kind.section(n)(**found[f"{word} {n}"]) for n in names}
+            if kind.of:
+                sections[kind.of[0]] = named
             if kind.is_named:
-                titles = [title.partition(" ") for title in found]
-                names = [name for first, _, name in titles if name and first == word]
-                sections[kind.field] = {n: kind.holds(**found[f"{word} {n}"]) for n in names}
+                sections[kind.field] = named
             else:
                 values = found.get(word, {})
                 sections |= {name: values.pop(name) for name in kind.own if name in values}
@@ -270,7 +286,9 @@ def _broken_rules(settings: Settings) -> Iterator[tuple[str, str, str]]:
     """Section, key and sentence of each rule that does not hold."""
     for word, kind in KINDS.items():
         held = getattr(settings, kind.field)
-        for name, section in held.items() if kind.is_named else [("", held)]:
+        sections = [*held.items()] if kind.is_named else [("", held)]
+        sections += [*getattr(settings, kind.of[0]).items()] if kind.of else []
+        for name, section in sections:
             for key, sentence in getattr(section, "faults", tuple)():
                 yield f"{word} {name}".strip(), key, sentence
     yield from settings.faults()

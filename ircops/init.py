@@ -112,6 +112,7 @@ def write(answers: Answers) -> str:
         ("roles", "viewer"): answers.viewer,
         ("ssh", "user"): answers.user,
         ("schedule morning", "in"): channel,
+        ("watch fleet", "in"): channel,
     }
     lines, section = [], ""
     shipped = importlib.resources.files("ircops").joinpath("ircops.ini").read_text("utf-8")

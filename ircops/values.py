@@ -9,22 +9,14 @@ import re
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import time
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from ircops.config import (
-    Address,
-    HostLine,
-    Join,
-    Megabytes,
-    Names,
-    Percent,
-    Seconds,
-    Secret,
-    Where,
-)
+from ircops.config import Address, HostLine, Join, Secret
+from ircops.kinds import Hours, Megabytes, Names, Percent, Seconds, Where
 from ircops.policy import Role, role_named
 from ircops.shapes import CHANNEL, Wrong
 
@@ -157,6 +149,19 @@ _whole = _number(r"(\d+)", "it is a whole number, 0 or more")
 _duration = _number(r"(\d+(?:\.\d+)?) ?[smhd]?", "it is a time such as 90, 90s, 5m, 2h or 1d")
 
 
+def _hours(text: str) -> Hours:
+    found = re.fullmatch(r"(\d\d?):(\d\d) ?[-–] ?(\d\d?):(\d\d)", text, re.ASCII)
+    try:
+        begin, end = (
+            [time(int(found[n]), int(found[n + 1])) for n in (1, 3)] if found else [time()] * 2
+        )
+    except ValueError:
+        begin = end = time()
+    if begin == end:
+        raise ValueError("it is a part of the day, such as 22:00-07:00")
+    return Hours(begin, end)
+
+
 def _path(text: str) -> Path:
     path = Path(_line(text))
     try:
@@ -240,6 +245,7 @@ READERS: dict[Any, Reader] = {
     Seconds: lambda text: _duration(text) * UNITS.get(text[-1], 1),
     Where: _where,
     Percent: _number(r"(\d+(?:\.\d+)?) ?%?", "it is 0 to 100, with a % or without", most=100),
+    Hours: _hours,
     Path: _path,
     Address: _address,
     Join: _join,

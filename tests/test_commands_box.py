@@ -16,6 +16,7 @@ import pytest
 
 import ircops
 from ircops import commands
+from ircops.call import Sender
 from ircops.demo.ssh_hosts import DemoHost, new_key
 from ircops.errors import FAILED, OK, USAGE
 from tests.bench import Bench, with_bot
@@ -386,3 +387,55 @@ def test_importing_ircops_costs_nothing() -> None:
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'rnu'"):
         _ = ircops.rnu
+
+
+def test_maintenance_silences_hosts_and_says_so(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        assert (await bench.say("maintenance", "dave")).lines == ["no host is in maintenance"]
+        assert (await bench.say("maintenance web1 2h", "dave")).code != OK
+        said = await bench.say("maintenance web[1-2] 2h don't wake me")
+        assert re.fullmatch(
+            r"web\[1-2\]: silent until \w{3} \d\d:\d\d UTC, alice: don't wake me; maintenance end web\[1-2\] ends it",
+            said.text,
+        )
+        assert (await bench.say("maintenance web1 soon")).code == USAGE
+        assert (await bench.say("maintenance")).text.startswith("web[1-2]: until ")
+        said = await bench.say("health", "dave")
+        assert said.lines[1].startswith("in maintenance: web[1-2]: until ")
+        assert (await bench.say("maintenance end web1")).lines == ["web1: heard again"]
+        assert (await bench.say("maintenance")).text.startswith("web2: until ")
+
+    with_hosts(tmp_path, scene)
+
+
+def test_a_terminal_gets_a_table(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        console = Sender("console", "root", "root", evidence="SO_PEERCRED")
+        said = await bench.say("health", console, "")
+        plain = [click.unstyle(line) for line in said.lines]
+        assert plain[0].split() == "HOST LOAD MEM SWAP DISK UP STATE".split()
+        assert [line.split()[0] for line in plain[1:]] == ["db1", "web1", "web2", "health:"]
+
+    with_hosts(tmp_path, scene)
+
+
+def test_checks_are_a_part_of_health(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        said = await bench.say("health")
+        assert said.code == FAILED
+        assert click.unstyle(said.lines[0]) == "health: 1 of 3 hosts not fine, 1 check fails"
+        assert said.lines[1:] == [
+            "db1: mine warning: queue is long",
+            "here: ours critical: exit 2",
+        ]
+        assert bench.bot.parts.samples.measures("db1")[-1] == "up"
+        assert "mine:depth" in bench.bot.parts.samples.measures("db1")
+
+    more = """
+[check mine]
+run = echo 'WARNING - queue is long | depth=12'; exit 1
+on = @db
+[check ours]
+run = exit 2
+"""
+    with_hosts(tmp_path, scene, more)

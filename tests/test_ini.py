@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import time
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from ircops import ini
 from ircops.config import Address, HostLine, Join, Settings
 from ircops.errors import BAD_CONFIG, BadConfig
+from ircops.kinds import Hours
 from ircops.policy import Role
 from ircops.values import keys
 
@@ -128,7 +130,7 @@ timezone = Europe/Berln
         ' did you mean "Europe/Berlin"?',
         "12: [command x] says nothing: give it run, script or click, or a role for a command there is",
         "13: unknown section [web]; there are [bot] [network NAME] [channel NAME] [roles] [access NAME] [ssh]"
-        " [hosts] [groups] [command NAME] [schedule NAME] [health]",
+        " [hosts] [groups] [command NAME] [schedule NAME] [health] [check NAME] [watch NAME]",
     ]
 
 
@@ -357,3 +359,65 @@ def test_file_of_another_editor_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ircops.ini"
     path.write_bytes(b"\xef\xbb\xbf[bot]\r\nnick = bot2\r\n")
     assert ini.load(path, {}).bot.nick == "bot2"
+
+
+def test_a_section_may_be_plain_and_named(load: Load) -> None:
+    settings = load(
+        "[health]\ndisk = 80%\nfor = 5m\n[health @db]\ndisk = 95%\n[health web1]\nload = 4\n"
+    )
+    assert (settings.health.disk, settings.health.lasts) == (80, 300)
+    assert list(settings.limits) == ["@db", "web1"]
+    assert (settings.limits["@db"].disk, settings.limits["@db"].load) == (95, None)
+    assert settings.place("health web1", "load").endswith(":7")
+
+
+def test_a_named_section_has_its_own_keys(load: Load) -> None:
+    assert faults(load, "[health @db]\nkeep = 9d\n[health @db]\n") == [
+        '2: unknown key "keep" in [health @db]; it has load, memory, swap, disk, inodes, clock, uptime, '
+        "temperature, errors, for, clear",
+        "3: [health @db] is in line 1 already; make them one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "fault"),
+    [
+        ("[check x]\n", "1: [check x] says nothing: give it run, http, tcp or tls"),
+        ("[check x]\nrun = a\ntcp = b:1\n", "3: [check x] has run and tcp; keep one"),
+        ("[check x]\nhttp = www\n", "2: [check x] needs a URL: http = https://www.example.org/"),
+        ("[check x]\ntls = www\n", "2: [check x] needs host:port: tls = www.example.org:443"),
+        (
+            "[check x]\ntcp = www:80\non = @web\n",
+            "3: [check x] has hosts, but tcp is the same for all: write {host} in it",
+        ),
+        ("[watch x]\n", "1: [watch x] needs channels: in = #ops"),
+    ],
+)
+def test_a_check_or_a_watch_that_cannot_work_says_why(load: Load, section: str, fault: str) -> None:
+    assert faults(load, section) == [fault]
+
+
+def test_a_watch_names_channels_and_checks_that_there_are(load: Load) -> None:
+    text = NETWORK + "[check disk]\nrun = true\n[watch w]\nin = #opz\nchecks = health disc\n"
+    assert [line.partition(": ")[2] for line in faults(load, text)] == [
+        '[watch w] names #opz, which no network joins; did you mean "#ops"?',
+        '[watch w] names a check that there is not; did you mean "disk"?',
+    ]
+
+
+def test_quiet_hours_are_a_part_of_the_day(load: Load) -> None:
+    quiet = load(f"{NETWORK}[channel #ops]\nquiet = 22:00-07:00\n").channels["#ops"].quiet
+    assert quiet is not None and str(quiet) == "22:00-07:00"
+    assert [time(hour) in quiet for hour in (21, 22, 0, 6, 7, 12)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    day = Hours(time(9), time(17))
+    assert [time(hour) in day for hour in (8, 9, 16, 17)] == [False, True, True, False]
+    for wrong in ("22-7", "25:00-07:00", "7:00-7:00"):
+        [fault] = faults(load, f"{NETWORK}[channel #ops]\nquiet = {wrong}\n")
+        assert fault.endswith("it is a part of the day, such as 22:00-07:00")

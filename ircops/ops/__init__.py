@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.config import Settings
     from ircops.jobs import Job, Jobs
     from ircops.ops.health import Health
+    from ircops.ops.inspection import Inspection
+    from ircops.ops.maintenance import Maintenance
+    from ircops.ops.reports import Reports
     from ircops.policy import Policy
     from ircops.record import Record
     from ircops.schedule import Scheduler
@@ -43,6 +46,9 @@ class Parts:
     loop: asyncio.AbstractEventLoop
     inventory: Inventory
     health: Health
+    inspection: Inspection
+    reports: Reports
+    maintenance: Maintenance
     samples: Samples
     catalog: Catalog
     access: Access
@@ -144,6 +150,10 @@ class Ops:
         )
         self.job.runs.append(results)
         return results
+
+    def say_nothing(self) -> None:
+        """End without a word, which is otherwise said to be `ok`: nobody asked, and there is no news."""
+        self.call.reply.lines += 1
 
     def last_here(self, is_mine: bool = False) -> Job:
         """The last job that was called where this one is, by the caller if so. On the loop."""

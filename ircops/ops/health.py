@@ -1,141 +1,55 @@
-"""Are hosts fine? One probe a host in one round trip, what it saw, and what of that is over a threshold."""
+"""Are hosts fine? What a probe saw, and what of that is over a limit: of [health], and of [health HOSTS] above it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ircops.call import Result
-from ircops.config import Health as Thresholds
+from ircops.config import Health as Limits
+from ircops.config import Settings
+from ircops.errors import OpsError, sentence
+from ircops.ops.vitals import Vitals, parse
 
-# POSIX sh with what Debian and busybox both have. A network disk that hangs would hold df for ever,
-# so df gets 5 s where there is a `timeout` that takes its seconds first (busybox since 1.30).
-PROBE = """\
-exec 2>/dev/null
-export LC_ALL=C
-limit=; timeout 5 true && limit='timeout 5'
-echo @clock; date +%s.%N
-echo @load; cat /proc/loadavg
-echo @cores; nproc || grep -c ^processor /proc/cpuinfo
-echo @uptime; cat /proc/uptime
-echo @memory; cat /proc/meminfo
-echo @disks; $limit df -kP
-echo @inodes; $limit df -iP
-if [ -d /run/systemd/system ]; then
-    echo @units; systemctl list-units --failed --plain --no-legend --no-pager
-fi
-echo @end
-"""
+Values = list[tuple[str, float]]  # measure and value
 
-# A line of `df -P`: device, size, used, free, share, mount point; either of the names may hold spaces.
-_DF_LINE = re.compile(r"(\S.*?)\s+(\d+)\s+(?:\d+|-)\s+(?:-?\d+|-)\s+(\d+)%\s+(/.*)")
-# What is not storage, or is full by nature; `/` and `/tmp` count whatever they are made of.
-_NOT_STORAGE = re.compile(
-    r"(dev|dev?tmpfs|tmpfs|udev|run|shm|none|overlay|efivarfs|/dev/(loop|sr)\d+)"
-)
+HERE = "here"  # stands for a host where a check is about none
+SEVERE = 98.0  # percent of a disk: hours, not days
+COUNTED = 10.0  # seconds that errors are counted for at least
+UNITS = {
+    "memory": "%",
+    "swap": "%",
+    "disk": "%",
+    "inodes": "%",
+    "clock": "s",
+    "temperature": "°C",
+    "errors": "/min",
+}
+
+
+def unit(measure: str) -> str:
+    """What stands behind a number of this measure: "%", "s", "" …"""
+    name, _, label = measure.partition(":")
+    if name in UNITS:
+        return UNITS[name]
+    return {"time": "s", "days": "d"}.get(label, "")
 
 
 @dataclass(frozen=True)
-class Disk:
-    """A filesystem with room of its own."""
+class Fault:
+    """One thing that is wrong. The key says which, so that it is known again when its text is another."""
 
-    mount: str
-    used: float  # percent of the space
-    inodes: float = 0.0  # percent; 0 where they are not counted (btrfs, vfat)
+    key: str  # load, disk:/var, unit:nginx, check:web …
+    text: str
+    is_severe: bool = False  # it may wake people
+    measure: str = ""  # that is over its limit, where it is a measure
+    limit: float = 0.0
+    is_news: bool = False  # it happened, and is not over some time later: a reboot
 
     def __str__(self) -> str:
-        return f"{self.mount} {self.used:.0f} %"
-
-
-@dataclass(frozen=True)
-class Vitals:
-    """What a probe saw; None or empty where the host did not say."""
-
-    clock: float | None = (
-        None  # seconds since the epoch, in the middle of what its precision leaves open
-    )
-    precision: float = 0.0  # seconds; busybox has a clock of whole ones
-    load: tuple[float, ...] = ()  # over 1, 5 and 15 minutes
-    cores: int = 1
-    uptime: float | None = None  # seconds
-    memory: float | None = None  # percent that programs hold and would not give back
-    swap: float | None = None  # percent; None without swap
-    disks: tuple[Disk, ...] = ()
-    failed_units: tuple[str, ...] | None = None  # None: no systemd
-
-
-def parse(text: str) -> Vitals | None:
-    """Read what PROBE printed; None when this is not a whole answer of it. Never raises."""
-    sections: dict[str, list[str]] = {}
-    lines: list[str] = []  # before the first mark: a host's greeting, dropped
-    for line in text.splitlines():
-        if line.startswith("@"):
-            lines = sections.setdefault(line[1:], [])
-        else:
-            lines.append(line)
-    if "end" not in sections:
-        return None
-
-    def numbers(section: str) -> list[float]:
-        return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", _first(sections, section))]
-
-    clock, load, cores, uptime = map(numbers, ("clock", "load", "cores", "uptime"))
-    precision = 0.0 if re.match(r"\d+\.\d", _first(sections, "clock")) else 1.0
-    memory = _kibibytes(sections.get("memory", []))
-    units = sections.get("units")
-    return Vitals(
-        clock=clock[0] + precision / 2 if clock else None,
-        precision=precision,
-        load=tuple(load[:3]) if len(load) >= 3 else (),
-        cores=int(min(max(cores[0], 1), 1e6)) if cores else 1,
-        uptime=uptime[0] if uptime else None,
-        memory=_share(memory, "MemTotal", "MemAvailable"),
-        swap=_share(memory, "SwapTotal", "SwapFree"),
-        disks=tuple(_disks(sections.get("disks", []), sections.get("inodes", []))),
-        failed_units=None if units is None else tuple(_units(units)),
-    )
-
-
-def _first(sections: dict[str, list[str]], name: str) -> str:
-    return next(iter(sections.get(name, [])), "")
-
-
-def _kibibytes(lines: list[str]) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in re.findall(r"^(\w+): +(\d+) kB", "\n".join(lines), re.M)
-    }
-
-
-def _share(memory: dict[str, float], total: str, free: str) -> float | None:
-    if not memory.get(total) or free not in memory:
-        return None
-    return 100 * (1 - memory[free] / memory[total])
-
-
-def _disks(space: list[str], inodes: list[str]) -> Iterator[Disk]:
-    used_inodes = {
-        found[4]: float(found[3]) for line in inodes if (found := _DF_LINE.fullmatch(line))
-    }
-    seen = set()
-    for line in space:
-        if not (found := _DF_LINE.fullmatch(line)):
-            continue
-        device, size, used, mount = found.groups()
-        if _NOT_STORAGE.fullmatch(device) and mount not in ("/", "/tmp"):
-            continue
-        if mount.startswith(("/dev/", "/proc/", "/sys/", "/run/")) or (device, size) in seen:
-            continue  # the kernel's own, or a disk mounted twice
-        seen.add((device, size))
-        yield Disk(mount, float(used), used_inodes.get(mount, 0.0))
-
-
-def _units(lines: list[str]) -> Iterator[str]:
-    for line in lines:
-        if words := line.replace("●", " ").split():
-            yield words[0].removesuffix(".service")
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -145,94 +59,108 @@ class Condition:
     host: str
     vitals: Vitals | None = None
     offset: float = 0.0  # seconds its clock is ahead of ours
-    faults: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
     error: str = ""
+    values: tuple[tuple[str, float], ...] = ()  # what was measured
 
     @property
     def is_fine(self) -> bool:
         return not self.faults and not self.error
 
-    def detail(self) -> list[str]:
+    @property
+    def wrong(self) -> tuple[Fault, ...]:
+        """All that is wrong, and be it that nobody can tell."""
+        return (
+            (Fault("up", self.error, is_severe=True), *self.faults) if self.error else self.faults
+        )
+
+    def detail(self, sparks: Mapping[str, str] = {}) -> list[str]:
         """Three lines at most, for the one who asked about this host alone."""
+        first = "ok" if self.is_fine else "not fine: " + ", ".join(map(str, self.wrong))
         if self.vitals is None:
-            return [f"{self.host}: {self.error}"]
-        vitals = self.vitals
-        load = " ".join(f"{value:.2f}" for value in vitals.load)
-        numbers = [
-            f"load {load} on {_count(vitals.cores, 'core')}" if load else "",
-            f"memory {vitals.memory:.0f} %" if vitals.memory is not None else "",
-            f"swap {vitals.swap:.0f} %" if vitals.swap is not None else "",
-            f"up {duration(vitals.uptime)}" if vitals.uptime is not None else "",
-            f"clock {round(self.offset, 1) + 0.0:+.1f} s" if vitals.clock is not None else "",
-            "no failed units" if vitals.failed_units == () else "",
-        ]
-        lines = [
-            f"{self.host}: " + ("ok" if self.is_fine else "not fine: " + ", ".join(self.faults)),
-            " · ".join(filter(None, numbers)),
-            "disk " + ", ".join(map(str, vitals.disks)) if vitals.disks else "",
-        ]
+            return [f"{self.host}: {', '.join(map(str, self.wrong)) or 'ok'}"]
+        lines = [f"{self.host}: {first}"]
+        lines.append(" · ".join(filter(None, self._numbers(self.vitals, sparks))))
+        lines.append(" · ".join(filter(None, self._rest(self.vitals))))
         return [line for line in lines if line]
 
+    def _numbers(self, vitals: Vitals, sparks: Mapping[str, str]) -> Iterator[str]:
+        def spark(measure: str) -> str:
+            return f"{sparks[measure]} " if measure in sparks else ""
 
-@dataclass(frozen=True)
-class Report:
-    """How all hosts that were asked are."""
+        load = " ".join(f"{value:.2f}" for value in vitals.load)
+        yield f"load {spark('load')}{load} on {count(vitals.cores, 'core')}" if load else ""
+        if vitals.memory is not None:
+            yield f"memory {spark('memory')}{vitals.memory:.0f} %"
+        if vitals.swap is not None:
+            yield f"swap {spark('swap')}{vitals.swap:.0f} %"
+        yield f"up {duration(vitals.uptime)}" if vitals.uptime is not None else ""
+        yield f"clock {round(self.offset, 1) + 0.0:+.1f} s" if vitals.clock is not None else ""
+        yield "no failed units" if vitals.failed_units == () else ""
+        yield f"{vitals.temperature:.0f} °C" if vitals.temperature is not None else ""
 
-    hosts: Any  # NodeSet
-    conditions: tuple[Condition, ...]
+    def _rest(self, vitals: Vitals) -> Iterator[str]:
+        fullest = sorted(vitals.disks, key=lambda disk: -disk.used)
+        yield "disk " + ", ".join(map(str, fullest[:6])) if fullest else ""
+        yield f"cpu {', '.join(vitals.busy)}" if vitals.busy else ""
+        yield f"most memory {vitals.hungry[0]}" if vitals.hungry else ""
+        yield f"a reboot is due ({vitals.reboot})" if vitals.reboot else ""
+        if vitals.updates:
+            closing = f", {vitals.security} for security" if vitals.security else ""
+            yield f"{count(vitals.updates, 'update')}{closing}"
 
-    @property
-    def is_fine(self) -> bool:
-        return all(condition.is_fine for condition in self.conditions)
 
-    @property
-    def lines(self) -> list[str]:
-        """A summary, then only the exceptions, equal ones folded, unreachable hosts last; one host has its detail."""
-        if len(self.conditions) == 1:
-            return self.conditions[0].detail()
-        count = _count(len(self.conditions), "host")
-        if self.is_fine:
-            return [f"health: {count} ok"]
-        faulty = sum(not condition.is_fine for condition in self.conditions)
-        return [
-            f"health: {faulty} of {count} not fine",
-            *self._fold((one.host, ", ".join(one.faults)) for one in self.conditions),
-            *self._fold((one.host, one.error) for one in self.conditions),
-        ]
+@dataclass
+class Rates:
+    """Counters of hosts to errors a minute; one for each who looks."""
 
-    def _fold(self, said: Iterable[tuple[str, str]]) -> Iterator[str]:
-        alike: dict[str, list[str]] = {}
-        for host, text in said:
-            if text:
-                alike.setdefault(text, []).append(host)
-        for text, hosts in alike.items():
-            # a part of a node set is a node set, which writes itself folded
-            yield f"{self.hosts.intersection(','.join(hosts))}: {text}"
+    _before: dict[str, tuple[float, str, int]] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        return "\n".join(self.lines)
+    def errors(self, host: str, vitals: Vitals, now: float) -> float | None:
+        """Since the look before; None at the first, and after a reboot."""
+        if vitals.errors is None:
+            return None
+        at, boot, number = self._before.get(host, (math.inf, "", 0))
+        if now - at >= COUNTED or now < at:
+            self._before[host] = (now, vitals.boot, vitals.errors)
+        if now - at < COUNTED or boot != vitals.boot or now < at or vitals.errors < number:
+            return None
+        return 60 * (vitals.errors - number) / (now - at)
 
 
 class Health:
-    """Looks at hosts with the thresholds of [health]."""
+    """Judges hosts, each by the limits that hold for it. `look` may be called by several threads."""
 
-    def __init__(self, thresholds: Thresholds) -> None:
-        self._thresholds = thresholds
+    def __init__(self, settings: Settings, resolve: Callable[[str], Any] | None = None) -> None:
+        """`resolve` is the inventory's, for the names of [health NAME]."""
+        self._limits, self._own, self._resolve = settings.health, settings.limits, resolve
 
-    def check(
-        self, run: Callable[..., Iterable[Result]], hosts: Any, now: Callable[[], float]
-    ) -> Report:
-        """Probe `hosts` (a NodeSet) by `run`, which has the shape of `Ops.run`; `now` is our clock, in seconds.
+    def limits(self, hosts: Any) -> dict[str, Limits]:
+        """What holds for each of `hosts`: groups first, then names, each in the order of the file."""
+        found: dict[str, list[Any]] = {host: [] for host in hosts}
+        for name in sorted(self._own, key=lambda name: "@" not in name):
+            try:
+                covered = self._resolve(name) if self._resolve else [name]
+            except OpsError:  # an inventory has lost the group; `ircops check` says so
+                continue
+            for host in set(covered) & found.keys():
+                found[host].append(self._own[name])
+        return {
+            host: self._limits.with_limits(*own) if own else self._limits
+            for host, own in found.items()
+        }
 
-        Blocks until every host has answered or failed: for a worker thread.
-        """
-        results = run(["sh", "-c", PROBE], hosts, fast=True)
-        found = {result.host: self._judge(result, now()) for result in results}
-        return Report(hosts, tuple(found[host] for host in hosts if host in found))
-
-    def _judge(self, result: Result, ended: float) -> Condition:
+    def look(
+        self,
+        result: Result,
+        ended: float,
+        limits: Limits,
+        raised: frozenset[str] = frozenset(),
+        rates: Rates | None = None,
+    ) -> Condition:
+        """Judge what a probe came to that ended then (our clock, in seconds); `raised` are the keys of known faults."""
         if result.error:
-            return Condition(result.host, error=result.error)
+            return Condition(result.host, error=result.error, values=(("up", 0.0),))
         vitals = parse(result.stdout)
         if vitals is None:
             output = (result.stdout + result.stderr).strip()
@@ -241,32 +169,92 @@ class Health:
         # The clock was read somewhere between start and end; only what that leaves no doubt of counts.
         offset = 0.0 if vitals.clock is None else vitals.clock - (ended - result.seconds / 2)
         doubt = (result.seconds + vitals.precision) / 2
-        return Condition(result.host, vitals, offset, tuple(self._faults(vitals, offset, doubt)))
+        errors = rates.errors(result.host, vitals, ended) if rates else None
+        judge = _Judge(vitals, offset, doubt, errors, limits, raised)
+        return Condition(
+            result.host, vitals, offset, tuple(judge.faults()), "", tuple(judge.values())
+        )
 
-    def _faults(self, vitals: Vitals, offset: float, doubt: float) -> Iterator[str]:
-        over = self._thresholds
-        if vitals.load and vitals.load[1] >= over.load * vitals.cores:
-            yield f"load {vitals.load[1]:.1f} on {_count(vitals.cores, 'core')}"
-        if vitals.memory is not None and vitals.memory >= over.memory:
-            yield f"memory {vitals.memory:.0f} %"
-        if vitals.swap is not None and vitals.swap >= over.swap:
-            yield f"swap {vitals.swap:.0f} %"
-        yield from (f"disk {disk}" for disk in vitals.disks if disk.used >= over.disk)
+
+@dataclass(frozen=True)
+class _Judge:
+    vitals: Vitals
+    offset: float
+    doubt: float
+    errors: float | None  # a minute
+    limits: Limits
+    raised: frozenset[str]
+
+    def values(self) -> Iterator[tuple[str, float]]:
+        """What is worth keeping."""
+        vitals = self.vitals
+        known = {
+            "load": vitals.load_per_core,
+            "memory": vitals.memory,
+            "swap": vitals.swap,
+            "clock": self.offset if vitals.clock is not None else None,
+            "temperature": vitals.temperature,
+            "errors": self.errors,
+            "up": 1.0,
+        }
+        yield from ((name, value) for name, value in known.items() if value is not None)
         for disk in vitals.disks:
-            if disk.inodes >= over.inodes:
-                yield f"inodes {disk.mount} {disk.inodes:.0f} %"
-        if vitals.failed_units:
-            more = len(vitals.failed_units) - 3
-            yield (
-                "failed "
-                + ", ".join(vitals.failed_units[:3])
-                + (f" and {more} more" if more > 0 else "")
+            yield f"disk:{disk.mount}", disk.used
+            if disk.inodes:
+                yield f"inodes:{disk.mount}", disk.inodes
+
+    def faults(self) -> Iterator[Fault]:
+        vitals, over = self.vitals, self.limits
+        if vitals.load and self._over("load", vitals.load[1] / vitals.cores, over.load):
+            yield self._fault(
+                "load", f"load {vitals.load[1]:.1f} on {count(vitals.cores, 'core')}", over.load
             )
+        for name, value, limit in (
+            ("memory", vitals.memory, over.memory),
+            ("swap", vitals.swap, over.swap),
+        ):
+            if self._over(name, value, limit):
+                yield self._fault(name, f"{name} {value:.0f} %", limit)
+        for disk in vitals.disks:
+            for name, used, limit in (
+                ("disk", disk.used, over.disk),
+                ("inodes", disk.inodes, over.inodes),
+            ):
+                if self._over(key := f"{name}:{disk.mount}", used, limit):
+                    text = f"{name} {disk.mount} {used:.0f} %"
+                    yield self._fault(key, text, limit, used >= SEVERE)
+        yield from self._units()
+        for array in vitals.raid:
+            yield Fault(f"raid:{array.split()[0]}", f"raid {array}", is_severe=True)
+        if self._over("temperature", vitals.temperature, over.temperature):
+            yield self._fault("temperature", f"{vitals.temperature:.0f} °C", over.temperature)
+        if self._over("errors", self.errors, over.errors):
+            yield self._fault("errors", f"{self.errors:.0f} network errors a minute", over.errors)
         if vitals.uptime is not None and vitals.uptime < over.uptime:
-            yield f"up only {duration(vitals.uptime)}"
-        if abs(offset) - doubt > over.clock:
-            yield f"clock {duration(abs(offset))} {'ahead' if offset > 0 else 'behind'}"
-        # what nobody saw is not fine
+            yield Fault("uptime", f"up only {duration(vitals.uptime)}", is_news=True)
+        if abs(self.offset) - self.doubt > over.clock:
+            way = "ahead" if self.offset > 0 else "behind"
+            yield Fault("clock", f"clock {duration(abs(self.offset))} {way}")
+        yield from self._unseen()
+
+    def _over(self, key: str, value: float | None, limit: float) -> bool:
+        if key in self.raised:
+            limit *= 1 - self.limits.clear / 100
+        return value is not None and value >= limit
+
+    def _fault(self, key: str, text: str, limit: float, is_severe: bool = False) -> Fault:
+        return Fault(key, text, is_severe, key, limit)
+
+    def _units(self) -> Iterator[Fault]:
+        units = self.vitals.failed_units or ()
+        if len(units) > 3:
+            yield Fault("units", f"failed {', '.join(units[:3])} and {len(units) - 3} more")
+        else:
+            yield from (Fault(f"unit:{unit}", f"failed {unit}") for unit in units)
+
+    def _unseen(self) -> Iterator[Fault]:
+        """What nobody saw is not fine."""
+        vitals = self.vitals
         seen = {
             "load": vitals.load,
             "memory": vitals.memory is not None,
@@ -275,16 +263,44 @@ class Health:
             "disks": vitals.disks,
         }
         if unseen := [name for name, value in seen.items() if not value]:
-            yield "could not read " + ", ".join(unseen)
+            yield Fault("unseen", f"could not read {', '.join(unseen)}")
 
 
 def duration(seconds: float) -> str:
     """Seconds as people say them, coarse: `3 min`, `5 h`, `12 d`."""
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+    for name, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
-            return f"{seconds // length:.0f} {unit}"
+            return f"{seconds // length:.0f} {name}"
     return f"{seconds:.0f} s"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """`1 host`, `3 hosts`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def faults(settings: Settings, resolve: Callable[[str], Any]) -> list[str]:
+    """What [health NAME], [check NAME] and [watch NAME] say of hosts that there are not."""
+    places = [(f"health {name}", "", name) for name in settings.limits]
+    places += [(f"check {n}", "on", check.on) for n, check in settings.checks.items()]
+    places += [(f"watch {n}", "hosts", watch.hosts) for n, watch in settings.watches.items()]
+    told = []
+    for section, key, hosts in places:
+        try:
+            if hosts not in ("here", "@all"):
+                resolve(hosts)
+        except OpsError as error:
+            told.append(f"{settings.place(section, key)}: {sentence(error)}")
+    return told
+
+
+def folded(said: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """`web[1-2]: text` for pairs of host and text; what is said of several hosts once."""
+    from ircops.ssh.nodes import fold
+
+    alike: dict[str, list[str]] = {}
+    for host, text in said:
+        if text:
+            alike.setdefault(text, []).append(host)
+    for text, hosts in alike.items():
+        yield f"{fold(hosts)}: {text}"

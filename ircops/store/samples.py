@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,6 +45,10 @@ _SERIES = f"""SELECT at - at % {{width}}, {_TOGETHER} FROM samples
     WHERE series = (SELECT id FROM series WHERE host = :host AND measure = :measure)
     AND step IN ({MINUTE}, {TEN_MINUTES}, {HOUR}) AND at >= :since AND at < :until
     GROUP BY 1 ORDER BY 1"""
+_HISTORY = f"""SELECT host, measure, at - at % {{width}}, sum(mean * number) / sum(number)
+    FROM samples JOIN series ON series.id = samples.series
+    WHERE ({{wanted}}) AND step IN ({MINUTE}, {TEN_MINUTES}, {HOUR}) AND at >= :since
+    GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
 _MEASURES = """SELECT measure FROM series WHERE host = :host
     AND EXISTS (SELECT 1 FROM samples WHERE samples.series = series.id) ORDER BY measure"""
 
@@ -108,6 +112,24 @@ class Samples:
             Point(datetime.fromtimestamp(at, UTC), low, mean, high)
             for at, _, low, mean, high in rows
         ]
+
+    def history(
+        self, beginnings: Sequence[str], hosts: Collection[str], since: datetime, width: timedelta
+    ) -> dict[tuple[str, str], list[tuple[float, float]]]:
+        """Seconds and mean, in steps of `width`, of all measures of these hosts that begin so, by host and measure."""
+        steps = max(int(width.total_seconds()) // MINUTE, 1) * MINUTE
+        wanted = " OR ".join(f"measure LIKE :m{n}" for n in range(len(beginnings)))
+        values: dict[str, Any] = {f"m{n}": f"{word}%" for n, word in enumerate(beginnings)}
+        values["since"] = int(since.timestamp())
+        if len(hosts) == 1:
+            wanted, values["host"] = f"({wanted}) AND host = :host", next(iter(hosts))
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for host, measure, at, mean in self._read(
+            _HISTORY.format(width=steps, wanted=wanted), values
+        ):
+            if host in hosts:
+                found.setdefault((host, measure), []).append((float(at), mean))
+        return found
 
     def measures(self, host: str) -> list[str]:
         """The measures of which there are values of `host`."""

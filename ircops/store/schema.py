@@ -133,3 +133,22 @@ samples = Table(
     Column("high", Double, nullable=False),
     sqlite_with_rowid=False,
 )
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", TIME, nullable=False),
+    Column("subject", Text, nullable=False),  # who asks for which hosts, where: these are compared
+    Column("body", Text, nullable=False),  # JSON
+    Index("reports_subject", "subject", "number"),
+)
+
+maintenance = Table(
+    "maintenance",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("ends", TIME, nullable=False),
+    Column("by_whom", Text, nullable=False),
+    _text("reason"),
+)

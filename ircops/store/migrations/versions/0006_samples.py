@@ -1,4 +1,4 @@
-"""What was measured on hosts."""
+"""What was measured on hosts, what was reported of them, and which of them are in maintenance."""
 
 from __future__ import annotations
 
@@ -25,4 +25,19 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, nullable=False),
         *(sa.Column(name, sa.Double, nullable=False) for name in ("low", "mean", "high")),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "reports",
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("at", sa.String(27), nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+    )
+    op.create_index("reports_subject", "reports", ["subject", "number"])
+    op.create_table(
+        "maintenance",
+        sa.Column("host", sa.String(255), primary_key=True),
+        sa.Column("ends", sa.String(27), nullable=False),
+        sa.Column("by_whom", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False, server_default=""),
     )
