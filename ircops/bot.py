@@ -33,6 +33,8 @@ from ircops.ops.health import Health
 from ircops.ops.inspection import Inspection
 from ircops.ops.maintenance import Maintenance
 from ircops.ops.reports import Reports
+from ircops.ops.watch import Watches
+from ircops.quiet import Quiet
 from ircops.record import Record
 from ircops.rules import compiled
 from ircops.runner import PATIENCE, Runner
@@ -85,6 +87,8 @@ class Bot:
         self._samples.keep = timedelta(seconds=settings.health.keep)
         self._reports = Reports(self.database)
         self._maintenance = Maintenance(self.database)
+        self._quiet = Quiet(lambda name: self.settings.channel(name))
+        self._watches = Watches(lambda: self.parts, self._outlet, self._quiet.is_quiet)
         self._totp = Totp(settings.bot.state)
         self._runner = Runner()
         self._networks: dict[str, Network] = {}
@@ -105,7 +109,7 @@ class Bot:
         await self._record.open()
         self._transcript.open()
         self._scheduler = Scheduler(
-            self.settings.schedules, self._handle, self._outlet, self.database
+            self.settings.schedules, self._handle, self._unasked, self.database
         )
         await self._scheduler.load()
         await asyncio.to_thread(self._maintenance.load)
@@ -176,6 +180,8 @@ class Bot:
             )
         running = [asyncio.create_task(network.run()) for network in self._networks.values()]
         await self._scheduler.start()
+        self._watches.start()
+        self._keep(self._quiet.run())
         copies = Copies(self.database, targets(self.settings.bot.syslog, self.settings.bot.copy))
         copies.open()
         service.notify("READY=1")
@@ -187,6 +193,7 @@ class Bot:
         finally:
             service.notify("STOPPING=1")
             await self._scheduler.stop()
+            await self._watches.stop()
             await console.stop()
             await self._end_jobs()
             await asyncio.gather(
@@ -227,6 +234,7 @@ class Bot:
         for name, network in self._networks.items():
             if name in settings.networks:
                 network.reload(settings)
+        await self._watches.reload()
         self._keep(self._retire(old))
         await self._record.note("reloaded")
         changed = set(settings.networks) ^ set(self._networks)
@@ -291,6 +299,7 @@ class Bot:
         dead = [
             f"network {name}: {n.status}" for name, n in self._networks.items() if not n.is_alive
         ]
+        dead += self._watches.why_not_alive
         return "; ".join(dead + ["the scheduler does not tick"] * (not self._scheduler.is_alive))
 
     def _one_line(self) -> str:
@@ -309,12 +318,16 @@ class Bot:
             ]
         return _Everywhere(outlets)
 
+    def _unasked(self, channels: tuple[str, ...]) -> Outlet:
+        """The same, but for their quiet hours."""
+        return _Everywhere([self._quiet.hushed(name, self._outlet((name,))) for name in channels])
+
     def _trouble(self, network: str, channel: str, sentence: str) -> None:
         """Tell the channels for it, but not the one that has it: there it would come late, or not at all."""
         here = {channel.casefold(), f"{network}/{channel}".casefold()}
         others = tuple(place for place in self.settings.bot.trouble if place.casefold() not in here)
         if others:
-            self._outlet(others).write(Kind.REPORT, f"trouble on {network}: {sentence}")
+            self._unasked(others).write(Kind.REPORT, f"trouble on {network}: {sentence}")
 
     def _record_trouble(self, fault: str) -> None:
         """Tell the channels for it, or the first of each network, that nothing runs, or, "", that all does again."""

@@ -6,15 +6,11 @@ They only look. A plugin on a host goes by the fast path, as the probe does; wha
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -115,6 +111,10 @@ def _plugin(name: str, host: str, check: Check) -> Outcome:
 
 
 def _page(name: str, host: str, url: str, timeout: float) -> Outcome:
+    import http.client
+    import urllib.error
+    import urllib.request
+
     began = time.monotonic()
     request = urllib.request.Request(url, headers={"User-Agent": "ircops"})
     try:
@@ -132,6 +132,8 @@ def _page(name: str, host: str, url: str, timeout: float) -> Outcome:
 
 def _port(name: str, host: str, target: str, check: Check) -> Outcome:
     """It is open; for `tls` its certificate is right, and good for long enough."""
+    import ssl
+
     address, _, port = target.rpartition(":")
     address = address.strip("[]")
     began = time.monotonic()
@@ -155,6 +157,9 @@ def _port(name: str, host: str, target: str, check: Check) -> Outcome:
 
 def _why(error: Exception, timeout: float) -> str:
     """In words, and without what Python puts around them."""
+    import ssl
+    import urllib.error
+
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"certificate: {cause.verify_message}"

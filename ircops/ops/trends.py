@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -18,6 +17,8 @@ BARS = "▁▂▃▄▅▆▇█"
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
     """The median of the slopes between all pairs (Theil 1950, Sen 1968): up to a quarter of the points may be odd."""
+    import statistics
+
     return statistics.median(
         (y2 - y1) / (x2 - x1)
         for number, (x1, y1) in enumerate(points)
