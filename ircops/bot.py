@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,13 +27,8 @@ from ircops.dispatch import Dispatch
 from ircops.errors import OK, BadConfig, OpsError, Refused, sentence
 from ircops.irc import Network
 from ircops.jobs import Jobs
-from ircops.ops import Parts, health
-from ircops.ops.checks import Checks
-from ircops.ops.health import Health
-from ircops.ops.inspection import Inspection
+from ircops.ops import Parts
 from ircops.ops.maintenance import Maintenance
-from ircops.ops.reports import Reports
-from ircops.ops.watch import Watches
 from ircops.quiet import Quiet
 from ircops.record import Record
 from ircops.rules import compiled
@@ -46,6 +41,10 @@ from ircops.terminal import installed
 from ircops.totp import Totp
 from ircops.transcript import Place, Transcript
 from ircops.unanswered import Unanswered
+from ircops.watched import unknown_hosts
+
+if TYPE_CHECKING:  # loaded for the first watch
+    from ircops.ops.watch import Watches
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ def check(settings: Settings, inventory: Inventory | None = None) -> Catalog:
     except BadConfig as error:
         raise BadConfig(faults + error.faults) from None
     faults += rules.faults(catalog.root, settings)
-    faults += health.faults(settings, inventory.resolve)
+    faults += unknown_hosts(settings, inventory.resolve)
     for name, schedule in settings.schedules.items():
         try:
             catalog.find(schedule.run)
@@ -84,16 +83,15 @@ class Bot:
         self._record = Record(self.database, _secrets(settings))
         self._transcript = Transcript(self.database, _secrets(settings), settings.bot.transcript)
         self._samples = Samples(self.database)
-        self._samples.keep = timedelta(seconds=settings.health.keep)
-        self._reports = Reports(self.database)
         self._maintenance = Maintenance(self.database)
         self._quiet = Quiet(lambda name: self.settings.channel(name))
-        self._watches = Watches(lambda: self.parts, self._outlet, self._quiet.is_quiet)
+        self._watches: Watches | None = None
         self._totp = Totp(settings.bot.state)
         self._runner = Runner()
         self._networks: dict[str, Network] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self._over = asyncio.Event()
+        self._is_serving = False
         self._open = contextlib.ExitStack()
         self.parts: Parts
         self.dispatch: Dispatch
@@ -112,7 +110,6 @@ class Bot:
             self.settings.schedules, self._handle, self._unasked, self.database
         )
         await self._scheduler.load()
-        await asyncio.to_thread(self._maintenance.load)
         self._jobs = Jobs(
             self.settings.bot.state / "jobs", clean=lambda line: self._record.redact(line)
         )
@@ -130,22 +127,14 @@ class Bot:
         """The parts that the settings make; state that must outlive a reload is handed on."""
         before = getattr(self, "parts", None)
         rules = compiled(settings, inventory.resolve, [])  # `check` has told the faults
-        judge = Health(settings, inventory.resolve)
+        self._samples.keep = timedelta(seconds=settings.health.keep)
         return Parts(
             settings=settings,
             loop=asyncio.get_running_loop(),
             inventory=inventory,
-            health=judge,
-            inspection=Inspection(
-                judge,
-                Checks(settings.checks, inventory),
-                self._samples,
-                self._reports,
-                self._maintenance,
-            ),
-            reports=self._reports,
-            maintenance=self._maintenance,
+            database=self.database,
             samples=self._samples,
+            maintenance=self._maintenance,
             catalog=catalog,
             access=Access(settings, frozenset({"root", own_user()}), rules, self._totp),
             approvals=before.approvals if before else Approvals(),
@@ -180,7 +169,8 @@ class Bot:
             )
         running = [asyncio.create_task(network.run()) for network in self._networks.values()]
         await self._scheduler.start()
-        self._watches.start()
+        self._is_serving = True
+        await self._watch()
         self._keep(self._quiet.run())
         copies = Copies(self.database, targets(self.settings.bot.syslog, self.settings.bot.copy))
         copies.open()
@@ -192,8 +182,10 @@ class Bot:
             return await self._until_over(running)
         finally:
             service.notify("STOPPING=1")
+            self._is_serving = False
             await self._scheduler.stop()
-            await self._watches.stop()
+            if self._watches is not None:
+                await self._watches.stop()
             await console.stop()
             await self._end_jobs()
             await asyncio.gather(
@@ -234,7 +226,8 @@ class Bot:
         for name, network in self._networks.items():
             if name in settings.networks:
                 network.reload(settings)
-        await self._watches.reload()
+        if self._is_serving:
+            await self._watch()
         self._keep(self._retire(old))
         await self._record.note("reloaded")
         changed = set(settings.networks) ^ set(self._networks)
@@ -243,6 +236,15 @@ class Bot:
             if changed
             else ""
         )
+
+    async def _watch(self) -> None:
+        """Watch what the settings of now say, over the connections of now."""
+        if self._watches is None and self.settings.watches:
+            from ircops.ops.watch import Watches
+
+            self._watches = Watches(lambda: self.parts, self._outlet, self._quiet.is_quiet)
+        if self._watches is not None:
+            await self._watches.reload()
 
     async def _retire(self, old: Parts) -> None:
         """Close the old connections when the jobs that use them have ended."""
@@ -299,7 +301,7 @@ class Bot:
         dead = [
             f"network {name}: {n.status}" for name, n in self._networks.items() if not n.is_alive
         ]
-        dead += self._watches.why_not_alive
+        dead += self._watches.why_not_alive if self._watches else []
         return "; ".join(dead + ["the scheduler does not tick"] * (not self._scheduler.is_alive))
 
     def _one_line(self) -> str:

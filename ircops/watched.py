@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from ircops import shapes
+from ircops.errors import OpsError, sentence
 from ircops.kinds import Faults, Percent, Seconds, Wait, Words
+
+if TYPE_CHECKING:
+    from ircops.config import Settings
 
 KEPT = 180 * 86400  # seconds
 
@@ -99,3 +104,18 @@ class Watch:
             yield "in", "needs channels: in = #ops"
         if self.every < 1:
             yield "every", "has less than a second"
+
+
+def unknown_hosts(settings: Settings, resolve: Callable[[str], object]) -> list[str]:
+    """A sentence for each of these sections that is about hosts that there are not; `resolve` is the inventory's."""
+    places = [(f"health {name}", "", name) for name in settings.limits]
+    places += [(f"check {n}", "on", check.on) for n, check in settings.checks.items()]
+    places += [(f"watch {n}", "hosts", watch.hosts) for n, watch in settings.watches.items()]
+    told = []
+    for section, key, hosts in places:
+        try:
+            if hosts not in ("here", "@all"):
+                resolve(hosts)
+        except OpsError as error:
+            told.append(f"{settings.place(section, key)}: {sentence(error)}")
+    return told

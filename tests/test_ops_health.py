@@ -12,8 +12,9 @@ from ircops.call import Result
 from ircops.config import Check, Limits, Percent, Seconds, Settings, Watch
 from ircops.config import Health as Thresholds
 from ircops.errors import OpsError
-from ircops.ops.health import Condition, Health, Rates, faults, unit
+from ircops.ops.health import Condition, Health, Rates, unit
 from ircops.ops.vitals import Vitals
+from ircops.watched import unknown_hosts
 from tests.probed import ALPINE, DEBIAN, FINE, FREEBSD, MACOS, MDSTAT
 
 NOW = 1795380250.25
@@ -186,5 +187,5 @@ def test_sections_about_hosts_that_there_are_not_are_faults() -> None:
         checks={"a": Check(run="true", on="@wev"), "b": Check(run="true")},
         watches={"w": Watch(hosts="@x"), "v": Watch()},
     )
-    told = faults(settings, resolve)
+    told = unknown_hosts(settings, resolve)
     assert told == [f"ircops.ini: no group {name}" for name in ("@dbs", "@wev", "@x")]

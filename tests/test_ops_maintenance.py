@@ -41,13 +41,9 @@ def test_a_host_is_silent_until_the_end(maintenance, clock):
 
 def test_it_outlives_the_bot(maintenance, database, clock):
     maintenance.begin(["web7"], HOUR, "alice")
-    after = Maintenance(database, clock)
-    assert after.silenced("web7") == ""
-    after.load()
-    assert after.silenced("web7") == "until Sun 10:00 UTC, alice"
+    assert Maintenance(database, clock).silenced("web7") == "until Sun 10:00 UTC, alice"
     maintenance.end(["web7"])
-    after.load()
-    assert after.silenced("web7") == ""
+    assert Maintenance(database, clock).silenced("web7") == ""
 
 
 def test_what_is_said_later_counts(maintenance):

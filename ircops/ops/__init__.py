@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.ssh.inventory import Inventory
     from ircops.ssh.results import Results
     from ircops.ssh.steps import Body
+    from ircops.store.database import Database
     from ircops.store.samples import Samples
     from ircops.totp import Totp
     from ircops.transcript import Place, Transcript
@@ -45,11 +46,9 @@ class Parts:
     settings: Settings
     loop: asyncio.AbstractEventLoop
     inventory: Inventory
-    health: Health
-    inspection: Inspection
-    reports: Reports
-    maintenance: Maintenance
+    database: Database
     samples: Samples
+    maintenance: Maintenance
     catalog: Catalog
     access: Access
     approvals: Approvals
@@ -73,6 +72,28 @@ class Parts:
         from ircops.ssh.pool import Pool
 
         return Fanout(Pool(self.settings.ssh, self.inventory), self.settings.ssh)
+
+    # Who asks for none of these does without their modules; what they know is in the database.
+
+    @cached_property
+    def health(self) -> Health:
+        from ircops.ops.health import Health
+
+        return Health(self.settings, self.inventory.resolve)
+
+    @cached_property
+    def inspection(self) -> Inspection:
+        from ircops.ops.checks import Checks
+        from ircops.ops.inspection import Inspection
+
+        checks = Checks(self.settings.checks, self.inventory)
+        return Inspection(self.health, checks, self.samples, self.reports, self.maintenance)
+
+    @cached_property
+    def reports(self) -> Reports:
+        from ircops.ops.reports import Reports
+
+        return Reports(self.database)
 
     def close(self) -> None:
         """End what runs on hosts, and hang up; blocks."""

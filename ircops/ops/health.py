@@ -10,7 +10,7 @@ from typing import Any
 from ircops.call import Result
 from ircops.config import Health as Limits
 from ircops.config import Settings
-from ircops.errors import OpsError, sentence
+from ircops.errors import OpsError
 from ircops.ops.vitals import Vitals, parse
 
 Values = list[tuple[str, float]]  # measure and value
@@ -277,21 +277,6 @@ def duration(seconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """`1 host`, `3 hosts`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def faults(settings: Settings, resolve: Callable[[str], Any]) -> list[str]:
-    """What [health NAME], [check NAME] and [watch NAME] say of hosts that there are not."""
-    places = [(f"health {name}", "", name) for name in settings.limits]
-    places += [(f"check {n}", "on", check.on) for n, check in settings.checks.items()]
-    places += [(f"watch {n}", "hosts", watch.hosts) for n, watch in settings.watches.items()]
-    told = []
-    for section, key, hosts in places:
-        try:
-            if hosts not in ("here", "@all"):
-                resolve(hosts)
-        except OpsError as error:
-            told.append(f"{settings.place(section, key)}: {sentence(error)}")
-    return told
 
 
 def folded(said: Iterable[tuple[str, str]]) -> Iterator[str]:

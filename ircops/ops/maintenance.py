@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,30 +30,37 @@ class Window:
 
 
 class Maintenance:
-    """The windows that are open. `silenced` is for any thread; what changes them blocks."""
+    """The windows that are open. `silenced` is for any thread; what changes them blocks. OpsError if the database fails."""
 
     def __init__(
         self, database: Database, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
         self._database, self._now = database, now
-        self._windows: dict[str, Window] = {}  # replaced whole
+        self._windows: dict[str, Window] | None = None  # replaced whole; None: not read yet
+        self._reading = threading.Lock()
 
-    def load(self) -> None:
-        """Read what is known from before. Raises OpsError."""
-        with self._database.append() as connection:
-            rows = connection.execute("SELECT host, ends, by_whom, reason FROM maintenance")
-            known = [Window(host, moment(ends), by, reason) for host, ends, by, reason in rows]
-        self._windows = {window.host: window for window in known}
+    @property
+    def _known(self) -> dict[str, Window]:
+        """By host; read at the first use."""
+        with self._reading:
+            if self._windows is None:
+                with self._database.append() as connection:
+                    rows = connection.execute("SELECT host, ends, by_whom, reason FROM maintenance")
+                    self._windows = {
+                        host: Window(host, moment(ends), by, reason)
+                        for host, ends, by, reason in rows
+                    }
+            return self._windows
 
     def silenced(self, host: str) -> str:
-        """Why it is silent: `until 14:00 UTC, alice: moving racks`; "" = it is not. Any thread."""
-        window = self._windows.get(host)
+        """Why it is silent: `until 14:00 UTC, alice: moving racks`; "" = it is not. Any thread; the first use blocks."""
+        window = self._known.get(host)
         return str(window) if window and window.ends > self._now() else ""
 
     def open(self) -> list[Window]:
         """Those that last, the first to end in front."""
         now = self._now()
-        lasting = [window for window in self._windows.values() if window.ends > now]
+        lasting = [window for window in self._known.values() if window.ends > now]
         return sorted(lasting, key=lambda window: (window.ends, window.host))
 
     def begin(self, hosts: Collection[str], seconds: float, by: str, reason: str = "") -> Window:
@@ -69,7 +77,7 @@ class Maintenance:
             connection.execute("DELETE FROM maintenance WHERE ends < ?", (stamp(self._now()),))
             statement = "INSERT INTO maintenance (host, ends, by_whom, reason) VALUES (?, ?, ?, ?)"
             connection.executemany(statement, rows)
-        self._windows = self._windows | {window.host: window for window in new}
+        self._windows = self._known | {window.host: window for window in new}
         return new[0]
 
     def end(self, hosts: Collection[str]) -> list[str]:
@@ -80,5 +88,5 @@ class Maintenance:
         with self._database.append() as connection:
             gone = [(host,) for host in silent]
             connection.executemany("DELETE FROM maintenance WHERE host = ?", gone)
-        self._windows = {h: window for h, window in self._windows.items() if h not in silent}
+        self._windows = {h: window for h, window in self._known.items() if h not in silent}
         return silent

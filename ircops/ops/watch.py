@@ -64,6 +64,7 @@ class Round:
         self._stop = Stop()  # one for each: it keeps all that it has to stop
         if self._over.is_set():
             return
+        self._parts.maintenance.open()  # read here; who asks it on the loop must not wait
         inventory = self._parts.inventory
         hosts = (
             inventory.all if self._watch.hosts == "@all" else inventory.resolve(self._watch.hosts)
@@ -156,9 +157,7 @@ class Watches:
         self._beats.clear()
 
     async def reload(self) -> None:
-        """Take the sections as they are now, and the connections of now; nothing if it was not started."""
-        if self._ending.is_set():
-            return
+        """Take the sections as they are now, and the connections of now."""
         await self.stop()
         self.start()
 
