@@ -93,10 +93,12 @@ class Clients:
         self._workers = {name: self._start(name, python, site) for name in names}
         self.names = names
 
-    def _start(self, name: str, python: Path, site: Site) -> subprocess.Popen[str]:
+    def _start(
+        self, name: str, python: Path, site: Site, script: Path = Path(__file__)
+    ) -> subprocess.Popen[str]:
         given = Path(site.key).with_name("site.json")
         given.write_text(json.dumps(asdict(site)))
-        words = [python, Path(__file__), "--worker", name, "--site", given]
+        words = [python, script, "--worker", name, "--site", given]
         return subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
@@ -105,7 +107,7 @@ class Clients:
             text=True,
         )
 
-    def ask(self, name: str, what: str, count: int) -> dict[str, float]:
+    def ask(self, name: str, what: str, count: int | str) -> dict[str, float]:
         """Have one do something; what it took."""
         client = self._workers[name]
         assert client.stdin and client.stdout

@@ -206,11 +206,23 @@ class ControlMaster:
 class Clush(ControlMaster):
     """clush of ClusterShell, over the same ssh."""
 
+    options: tuple[str, ...] = ("-N",)
+
     def run(self, command: str, hosts: tuple[str, ...]) -> list[str]:
         self._used.update(hosts)
         clush = Path(sys.executable).parent / "clush"
         options = f"-F {shlex.quote(str(self._config))}"
-        words = [clush, "-S", "-N", "-f", str(FANOUT), "-o", options, "-w", ",".join(hosts)]
+        words = [
+            clush,
+            "-S",
+            *self.options,
+            "-f",
+            str(FANOUT),
+            "-o",
+            options,
+            "-w",
+            ",".join(hosts),
+        ]
         done = subprocess.run([*words, command], stdout=subprocess.PIPE, text=True)
         return done.stdout.splitlines()
 

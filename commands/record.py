@@ -60,7 +60,8 @@ def line(entry):
     is_today = at.date() == datetime.now(UTC).astimezone().date()
     at = f"{at:%H:%M}" if is_today else f"{at:%Y-%m-%d %H:%M}"
     if entry.call is None:
-        return " ".join(filter(None, [at, entry.event, entry.network, entry.outcome]))
+        news = [at, entry.event, entry.network, entry.line, entry.outcome]
+        return " ".join(filter(None, news))
     seconds = f" ({entry.seconds:.1f} s)" if entry.seconds is not None else ""
     outcome = entry.outcome or "has not ended"
     return f"#{entry.call} {at} {entry.user or entry.mask} {entry.line}: {outcome}{seconds}"

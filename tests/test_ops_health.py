@@ -120,6 +120,15 @@ def test_a_clock_of_whole_seconds_is_given_the_doubt() -> None:
     assert not look(text, NOW + 3.3).is_fine
 
 
+def test_a_probe_that_takes_long_knows_the_clock_as_well() -> None:
+    """It took 6 s of the 6.5 there: half a second is all the doubt there is."""
+    slow = Result("web1", FINE.replace("@end", "@ended\n1795380256.0\n@end"), "", 0, 6.5)
+    condition = look(slow, 1795380250.0 + 6.25)
+    assert condition.offset == pytest.approx(0)
+    assert look(slow, 1795380250.0 + 6.25 + 2.2).is_fine
+    assert texts(look(slow, 1795380250.0 + 6.25 + 2.3)) == ["clock 2 s behind"]
+
+
 def test_what_could_not_be_read_is_not_fine() -> None:
     assert texts(look("@end\n")) == ["could not read load, memory, uptime, clock, disks"]
 

@@ -166,9 +166,10 @@ class Health:
             output = (result.stdout + result.stderr).strip()
             said = (output.split("\n")[0] or "nothing")[:80]
             return Condition(result.host, error=f"no shell there to ask, it said: {said}")
-        # The clock was read somewhere between start and end; only what that leaves no doubt of counts.
+        # The clock was read at the probe's beginning and end, and that was somewhere between ours: of which only
+        # what leaves no doubt counts.
         offset = 0.0 if vitals.clock is None else vitals.clock - (ended - result.seconds / 2)
-        doubt = (result.seconds + vitals.precision) / 2
+        doubt = (max(result.seconds - vitals.took, 0.0) + vitals.precision) / 2
         errors = rates.errors(result.host, vitals, ended) if rates else None
         judge = _Judge(vitals, offset, doubt, errors, limits, raised)
         return Condition(

@@ -78,7 +78,10 @@ fi
 command -v needs-restarting >/dev/null && { echo @restart; $limit needs-restarting -r >/dev/null; echo $?; }
 """
 
-_END = "echo @end\n"
+_END = """\
+echo @ended; date +%s.%N
+echo @end
+"""
 
 WATCHED = _BEGIN + _VITALS + _END
 PROBE = _BEGIN + _VITALS + _MORE + _END

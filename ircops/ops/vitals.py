@@ -37,9 +37,10 @@ class Disk:
 class Vitals:
     """What a probe saw; None or empty where the host did not say, or was not asked."""
 
-    # seconds since the epoch, in the middle of what its precision leaves open
+    # seconds since the epoch half-way through the probe, in the middle of what its precision leaves open
     clock: float | None = None
     precision: float = 0.0  # seconds; busybox has a clock of whole ones
+    took: float = 0.0  # seconds from the first look at it to the last
     load: tuple[float, ...] = ()  # over 1, 5 and 15 minutes
     cores: int = 1
     uptime: float | None = None  # seconds
@@ -75,6 +76,8 @@ def parse(text: str) -> Vitals | None:
     if "end" not in sections:
         return None
     clock, load, cores = (_numbers(sections, name) for name in ("clock", "load", "cores"))
+    ended = _numbers(sections, "ended")
+    took = min(max(ended[0] - clock[0], 0.0), 3600.0) if clock and ended else 0.0
     precision = 0.0 if re.match(r"\d+\.\d", _first(sections, "clock")) else 1.0
     memory, swap = _memory(sections)
     units = sections.get("units")
@@ -82,8 +85,9 @@ def parse(text: str) -> Vitals | None:
     if updates is None:
         updates, security = _notified("\n".join(sections.get("notified", [])))
     return Vitals(
-        clock=clock[0] + precision / 2 if clock else None,
+        clock=clock[0] + (took + precision) / 2 if clock else None,
         precision=precision,
+        took=took,
         load=tuple(load[:3]) if len(load) >= 3 else (),
         cores=int(min(max(cores[0], 1), 1e6)) if cores else 1,
         uptime=_uptime(sections, clock),
@@ -262,7 +266,7 @@ def _raid(sections: Sections) -> Iterator[str]:
 def _programs(lines: Iterable[str], column: int) -> Iterator[str]:
     for line in lines:
         words = line.split(None, 2)
-        if len(words) == 3 and words[column].replace(".", "", 1).isdigit():
+        if len(words) == 3 and words[2] not in ("ps", "sort", "head") and words[column].replace(".", "", 1).isdigit():
             share = float(words[column])
             if share >= 1:
                 yield f"{words[2].rsplit('/', 1)[-1][:20]} {share:.0f} %"
