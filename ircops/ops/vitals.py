@@ -266,7 +266,11 @@ def _raid(sections: Sections) -> Iterator[str]:
 def _programs(lines: Iterable[str], column: int) -> Iterator[str]:
     for line in lines:
         words = line.split(None, 2)
-        if len(words) == 3 and words[2] not in ("ps", "sort", "head") and words[column].replace(".", "", 1).isdigit():
+        if (
+            len(words) == 3
+            and words[2] not in ("ps", "sort", "head")
+            and words[column].replace(".", "", 1).isdigit()
+        ):
             share = float(words[column])
             if share >= 1:
                 yield f"{words[2].rsplit('/', 1)[-1][:20]} {share:.0f} %"
