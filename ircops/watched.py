@@ -71,6 +71,7 @@ class Check:
     tls: shapes.Word = ""
     days: float = 14.0  # a certificate must be good for so long
     on: shapes.Nodes = "here"  # hosts, or the bot's own machine
+    every: Seconds = Seconds(0)  # in a watch not more often; 0 = in each round
     timeout: Wait = Seconds(10)
     lasts: Annotated[Seconds, "for"] = Seconds(0)
 

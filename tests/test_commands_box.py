@@ -439,3 +439,45 @@ on = @db
 run = exit 2
 """
     with_hosts(tmp_path, scene, more)
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "said"),
+    [
+        ("all", ["ok", "ok", "bad", "bad", "ok"]),
+        ("changes", ["ok", "bad", "ok"]),
+        ("problems", ["bad", "bad"]),
+    ],
+)
+def test_a_channel_hears_as_much_of_a_schedule_as_it_wants(
+    verbosity: str, said: list[str], tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+
+    async def scene(bench: Bench) -> None:
+        heard = []
+        morning = Sender("schedule", "morning", "morning", network="test", evidence="ircops.ini")
+        for is_bad in (False, False, True, True, False):
+            if is_bad:
+                flag.touch()
+            else:
+                flag.unlink(missing_ok=True)
+            heard += (await bench.say("health", morning)).lines[:1]
+        summaries = [click.unstyle(line) for line in heard]
+        assert ["bad" if "fails" in line else "ok" for line in summaries] == said
+        assert all(line.startswith("health: ") for line in summaries)
+
+    more = f"""
+[network test]
+server = 127.0.0.1:1
+channels = #ops
+[channel #ops]
+verbosity = {verbosity}
+[check flag]
+run = test ! -e {flag}
+[schedule morning]
+at = 0 9 * * *
+run = health
+in = #ops
+"""
+    with_hosts(tmp_path, scene, more)

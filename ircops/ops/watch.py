@@ -26,6 +26,7 @@ from ircops.ops.alarms import Alarms, State, lines
 from ircops.ops.checks import Checks
 from ircops.ops.health import Condition, Fault, Rates, count
 from ircops.ops.inspection import joined
+from ircops.ops.plugins import Outcome
 from ircops.ops.probe import WATCHED
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Round:
         self._checks = Checks(parts.settings.checks, parts.inventory)
         self._rates = Rates()
         self._stored_at: datetime | None = None
+        self._outcomes: dict[str, list[Outcome]] = {}  # the last of each check
+        self._due: dict[str, float] = {}  # when it is to be run again, by time.monotonic
         self._stop, self._over = Stop(), threading.Event()
 
     def end(self) -> None:
@@ -80,12 +83,22 @@ class Round:
                 conditions.append(look(result, ended, limit, raised, self._rates))
         else:
             conditions += map(Condition, hosts)
-        names = [name for name in self._watch.checks if name != "health"]
-        conditions = joined(conditions, self._checks.run(names, hosts, self._run))
+        conditions = joined(conditions, self._checked(hosts))
         if self._over.is_set():  # what was cut short is no trouble of the hosts
             return
         self._alarms.take(conditions, self._now(), self._lasts(limits))
         self._store(conditions)
+
+    def _checked(self, hosts: Any) -> list[Outcome]:
+        """What the checks come to; of those that are not due yet, what they came to last."""
+        now = time.monotonic()
+        names = [name for name in self._watch.checks if name != "health"]
+        due = [name for name in names if now >= self._due.get(name, now)]
+        found = self._checks.run(due, hosts, self._run)
+        for name in due:
+            self._outcomes[name] = [outcome for outcome in found if outcome.check == name]
+            self._due[name] = now + self._parts.settings.checks[name].every
+        return [outcome for name in names for outcome in self._outcomes.get(name, [])]
 
     def _run(self, command: str | list[str], hosts: Any, **options: Any) -> Iterable[Result]:
         return self._parts.fanout.run(command, hosts, stop=self._stop, **options)

@@ -60,12 +60,16 @@ class Scene:
 
 
 def watch(
-    sshd: Sshd, tmp_path: Path, scene: Callable[[Scene], Awaitable[None]], hosts: str = ""
+    sshd: Sshd,
+    tmp_path: Path,
+    scene: Callable[[Scene], Awaitable[None]],
+    hosts: str = "",
+    text: str = WATCH,
 ) -> None:
     flag = tmp_path / "flag"
     named = hosts or "\n".join(f"{name} = {HOSTS[name]}:{sshd.port}" for name in ("web1", "web2"))
     there = SETTINGS.replace("gone = 127.0.0.1:1\n", "").replace("web[1-3]", "web[1-2]")
-    text = there.format(user=sshd.user, directory=sshd.directory, hosts=named)
+    settings = there.format(user=sshd.user, directory=sshd.directory, hosts=named)
 
     async def run(bench: Bench) -> None:
         made = Scene(bench, flag)
@@ -75,7 +79,7 @@ def watch(
         finally:
             await made.watches.stop()
 
-    with_bot(tmp_path, text + LAX + WATCH.format(flag=flag), run)
+    with_bot(tmp_path, settings + LAX + text.format(flag=flag), run)
 
 
 def test_only_changes_are_said_and_are_on_the_record_as_news(sshd: Sshd, tmp_path: Path) -> None:
@@ -175,6 +179,20 @@ def test_quiet_hours_hold_back_what_is_not_severe(sshd: Sshd, tmp_path: Path) ->
         assert world.lines() == ["web[1-2]: flag critical: severe"]
 
     watch(sshd, tmp_path, scene)
+
+
+def test_a_check_may_be_run_less_often_than_the_watch_looks(sshd: Sshd, tmp_path: Path) -> None:
+    counted = tmp_path / "counted"
+
+    async def scene(world: Scene) -> None:
+        await until(lambda: world.lines())
+        await world.rounds(3)
+        assert counted.read_text().count("x") == 2  # on two hosts, in one of four rounds
+        assert len(world.lines()) == 1  # and what it came to then still holds
+
+    check = f"echo x >>{counted}; echo 'CRITICAL - slow'; exit 2\nevery = 1h"
+    text = WATCH.replace("[ ! -e {flag} ] || {{ cat {flag}; exit 2; }}", check)
+    watch(sshd, tmp_path, scene, text=text)
 
 
 def test_a_host_that_is_out_of_reach_is_said_once(sshd: Sshd, tmp_path: Path) -> None:
