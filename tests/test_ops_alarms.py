@@ -99,7 +99,6 @@ def test_what_is_raised_is_known_for_the_limits():
     world.round(host("web1", FULL), host("web2"))
     assert world.alarms.raised("web1") == {"disk:/var"}
     assert world.alarms.raised("web2") == world.alarms.raised("web3") == frozenset()
-    assert world.alarms.raised_now == 1
 
 
 def test_what_flaps_is_said_once_and_again_when_it_has_settled():
@@ -183,3 +182,17 @@ def test_a_state_goes_with_each_line():
     world = World()
     world.take(host("web1", FULL))
     assert list(lines(world.alarms.news("#ops"))) == [("web1: disk /var 91 %", State.RAISED)]
+
+
+def test_the_next_bot_goes_on_from_what_was_told():
+    world = World()
+    world.round(host("web1", FULL), host("web2", BUSY), is_quiet=True)
+    world.round(host("web1", FULL), host("web2", BUSY), host("web3", RAID), is_silent="web2".__eq__)
+    after = World()
+    after.now = world.now
+    after.alarms.recall(world.alarms.kept())
+    assert after.alarms._alarms == world.alarms._alarms
+    assert after.round(host("web1", FULL), host("web2", BUSY), host("web3")) == [
+        "web2: load 9.0 on 4 cores",
+        "web3: ok again: raid md0 (after 30 s)",
+    ]

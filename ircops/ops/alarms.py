@@ -8,12 +8,14 @@ said afterwards if it is still so, and nothing is said twice. Pure: time is an a
 from __future__ import annotations
 
 import enum
+import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ircops.ops.health import Condition, Fault, count, duration, folded
+from ircops.store.times import moment, stamp
 
 FLAPS = 6  # changes within WINDOW
 WINDOW = timedelta(minutes=30)
@@ -101,6 +103,7 @@ class Alarms:
     def __init__(self) -> None:
         self._alarms: dict[str, dict[str, Alarm]] = {}  # by host and key
         self._passed: Counter[str] = Counter()  # what came and went while a place was quiet
+        self.is_recalled = False
 
     def raised(self, host: str) -> frozenset[str]:
         """The keys of what is raised there."""
@@ -162,12 +165,40 @@ class Alarms:
         """How much came and went while the place was quiet, since this was asked last."""
         return self._passed.pop(place, 0)
 
-    @property
-    def raised_now(self) -> int:
-        """How many hosts have something raised."""
-        return sum(
-            any(alarm.is_raised for alarm in alarms.values()) for alarms in self._alarms.values()
+    def kept(self) -> str:
+        """All of it as text, to be given to `recall` by the next bot."""
+        return json.dumps(
+            [
+                {
+                    **vars(alarm),
+                    "host": host,
+                    "fault": vars(alarm.fault),
+                    "since": stamp(alarm.since),
+                    "changes": [stamp(change) for change in alarm.changes],
+                    "lasted": alarm.lasted.total_seconds(),
+                    "held": sorted(alarm.held),
+                }
+                for host, alarms in self._alarms.items()
+                for alarm in alarms.values()
+            ]
         )
+
+    def recall(self, kept: str) -> None:
+        """Go on from what an earlier bot knew, and had told."""
+        self.is_recalled = True
+        for known in json.loads(kept):
+            host, fault = known.pop("host"), Fault(**known.pop("fault"))
+            changes = deque(moment(change) for change in known.pop("changes"))
+            alarm = Alarm(
+                fault,
+                since=moment(known.pop("since")),
+                changes=changes,
+                lasted=timedelta(seconds=known.pop("lasted")),
+                told={place: State(state) for place, state in known.pop("told").items()},
+                held=set(known.pop("held")),
+                **known,
+            )
+            self._alarms.setdefault(host, {})[fault.key] = alarm
 
     def _forget(self) -> None:
         for host in list(self._alarms):

@@ -31,6 +31,7 @@ from ircops.ops.probe import WATCHED
 
 if TYPE_CHECKING:
     from ircops.ops import Parts
+    from ircops.store.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,10 @@ class Round:
     """The rounds of one watch, and what they have found so far. `look` is for one thread at a time."""
 
     def __init__(
-        self, watch: Watch, parts: Parts, alarms: Alarms, now: Callable[[], datetime]
+        self, name: str, watch: Watch, parts: Parts, alarms: Alarms, now: Callable[[], datetime]
     ) -> None:
         self._watch, self._parts, self._alarms, self._now = watch, parts, alarms, now
+        self._memory = Memory(name, parts.database)
         self._checks = Checks(parts.settings.checks, parts.inventory)
         self._rates = Rates()
         self._stored_at: datetime | None = None
@@ -67,6 +69,8 @@ class Round:
         self._stop = Stop()  # one for each: it keeps all that it has to stop
         if self._over.is_set():
             return
+        if not self._alarms.is_recalled:
+            self._alarms.recall(self._memory.read())
         self._parts.maintenance.open()  # read here; who asks it on the loop must not wait
         inventory = self._parts.inventory
         hosts = (
@@ -88,6 +92,10 @@ class Round:
             return
         self._alarms.take(conditions, self._now(), self._lasts(limits))
         self._store(conditions)
+
+    def keep(self) -> None:
+        """Have the next bot know what was told. Blocks."""
+        self._memory.write(self._alarms.kept())
 
     def _checked(self, hosts: Any) -> list[Outcome]:
         """What the checks come to; of those that are not due yet, what they came to last."""
@@ -124,6 +132,24 @@ class Round:
             self._parts.samples.add(now, values[first : first + CHUNK])
 
 
+class Memory:
+    """What a watch knows, in the database."""
+
+    def __init__(self, name: str, database: Database) -> None:
+        self._name, self._database = name, database
+
+    def read(self) -> str:
+        with self._database.append() as connection:
+            rows = connection.execute("SELECT body FROM watches WHERE name = ?", (self._name,))
+            return next((str(body) for (body,) in rows.fetchall()), "[]")
+
+    def write(self, body: str) -> None:
+        with self._database.append() as connection:
+            connection.execute("DELETE FROM watches WHERE name = ?", (self._name,))
+            row = (self._name, body)
+            connection.execute("INSERT INTO watches (name, body) VALUES (?, ?)", row)
+
+
 class Watches:
     """All [watch …] sections, between `start` and `stop`. On the loop."""
 
@@ -151,7 +177,7 @@ class Watches:
         self._ending.clear()
         self._alarms = {name: self._alarms.get(name, Alarms()) for name in watches}
         for name, watch in watches.items():
-            one = Round(watch, parts, self._alarms[name], self._now)
+            one = Round(name, watch, parts, self._alarms[name], self._now)
             self._rounds.append(one)
             self._beats[name] = time.monotonic() + watch.every + DEAD
             self._tasks[asyncio.create_task(self._watch(name, watch, one))] = name
@@ -199,8 +225,8 @@ class Watches:
     async def _look(self, name: str, watch: Watch, one: Round, thread: ThreadPoolExecutor) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(thread, one.look)
-            if not self._ending.is_set():
-                await self._tell(watch, self._alarms[name])
+            if not self._ending.is_set() and await self._tell(watch, self._alarms[name]):
+                await asyncio.get_running_loop().run_in_executor(thread, one.keep)
             fault = ""
         except OpsError as error:
             fault = sentence(error)
@@ -214,8 +240,8 @@ class Watches:
             )
         self._told[name] = fault
 
-    async def _tell(self, watch: Watch, alarms: Alarms) -> None:
-        """Say in each channel what it has not been told, and put it on the record."""
+    async def _tell(self, watch: Watch, alarms: Alarms) -> bool:
+        """Say in each channel what it has not been told, and put it on the record; whether there was anything."""
         parts = self._parts()
         recorded: dict[str, str] = {}
         for place in watch.into:
@@ -238,3 +264,4 @@ class Watches:
             recorded |= {click.unstyle(line): place for line in said}
         for line, place in recorded.items():
             await parts.record.note("alert", line=line, channel=place)
+        return bool(recorded)

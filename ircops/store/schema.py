@@ -152,3 +152,10 @@ maintenance = Table(
     Column("by_whom", Text, nullable=False),
     _text("reason"),
 )
+
+watches = Table(
+    "watches",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("body", Text, nullable=False),  # JSON: what is wrong, and who was told
+)

@@ -133,6 +133,23 @@ def test_a_reload_repeats_nothing_and_forgets_nothing(sshd: Sshd, tmp_path: Path
     watch(sshd, tmp_path, scene)
 
 
+def test_a_restart_repeats_nothing_either(sshd: Sshd, tmp_path: Path) -> None:
+    async def first(world: Scene) -> None:
+        world.flag.write_text("CRITICAL - still\n")
+        await until(lambda: world.lines())
+        await world.rounds(1)
+
+    async def second(world: Scene) -> None:
+        await world.rounds()
+        assert world.lines() == []
+        world.flag.unlink()
+        await until(lambda: world.lines())
+        assert world.lines()[0].startswith("web[1-2]: ok again: flag")
+
+    watch(sshd, tmp_path, first)
+    watch(sshd, tmp_path, second)
+
+
 def test_a_round_that_is_cut_short_is_no_outage(sshd: Sshd, tmp_path: Path) -> None:
     """Stopped while its hosts are asked: they are not said to be out of reach, then or later."""
 

@@ -1,4 +1,4 @@
-"""What was measured on hosts, what was reported of them, and which of them are in maintenance."""
+"""What was measured on hosts, what was reported of them, which are in maintenance, and what watches know."""
 
 from __future__ import annotations
 
@@ -40,4 +40,9 @@ def upgrade() -> None:
         sa.Column("ends", sa.String(27), nullable=False),
         sa.Column("by_whom", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    )
+    op.create_table(
+        "watches",
+        sa.Column("name", sa.String(255), primary_key=True),
+        sa.Column("body", sa.Text, nullable=False),
     )
