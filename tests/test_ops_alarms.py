@@ -196,3 +196,15 @@ def test_the_next_bot_goes_on_from_what_was_told():
         "web2: load 9.0 on 4 cores",
         "web3: ok again: raid md0 (after 30 s)",
     ]
+
+
+def test_very_many_news_are_summed_up_by_kind():
+    world = World()
+    hosts = [host(f"web{n}", Fault("disk:/var", f"disk /var {90 + n} %")) for n in range(1, 9)]
+    assert world.round(*hosts, host("db1", RAID)) == [
+        "web[1-8]: disk /var, as in web1: disk /var 91 %",
+        "db1: raid md0 1 of 2 disks",
+    ]
+    assert world.round(*(host(f"web{n}") for n in range(1, 9)), host("db1", RAID)) == [
+        "web[1-8]: ok again: disk /var (after 30 s)"
+    ]

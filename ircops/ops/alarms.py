@@ -20,6 +20,7 @@ from ircops.store.times import moment, stamp
 FLAPS = 6  # changes within WINDOW
 WINDOW = timedelta(minutes=30)
 SETTLED = timedelta(minutes=15)  # without a change
+MOST_LINES = 5  # of one state, before they are summed up
 
 Lasts = Callable[[str, Fault], float]  # seconds that a fault of a host must last
 
@@ -92,9 +93,9 @@ class News:
     """One change, for one place."""
 
     host: str
+    name: str  # of the fault, without its value
     text: str
     state: State
-    is_severe: bool = False
 
 
 class Alarms:
@@ -157,7 +158,7 @@ class Alarms:
                     continue
                 alarm.told[place] = now
                 if now is not State.OK or not (only_problems or alarm.fault.is_news):
-                    found.append(News(host, _text(alarm, before), now, alarm.fault.is_severe))
+                    found.append(News(host, name(alarm.fault), _text(alarm, before), now))
         self._forget()
         return found
 
@@ -238,10 +239,26 @@ def name(fault: Fault) -> str:
 
 
 def lines(news: Iterable[News]) -> Iterator[tuple[str, State]]:
-    """Equal news of several hosts in one line, what is wrong first."""
-    by_state: dict[State, list[tuple[str, str]]] = {state: [] for state in State}
+    """Equal news of several hosts in one line, what is wrong first; of very many, those of one kind."""
+    by_state: dict[State, list[News]] = {state: [] for state in State}
     for one in news:
-        by_state[one.state].append((one.host, one.text))
+        by_state[one.state].append(one)
     for state in (State.RAISED, State.FLAPPING, State.OK):
-        for line in folded(by_state[state]):
-            yield line, state
+        told = [*folded((one.host, one.text) for one in by_state[state])]
+        if len(told) > MOST_LINES:
+            told = [*_by_kind(by_state[state])]
+        yield from ((line, state) for line in told)
+
+
+def _by_kind(news: list[News]) -> Iterator[str]:
+    """`web[1-40]: disk /var, as in web1: disk /var 91 %` in place of forty lines."""
+    kinds: dict[str, list[News]] = {}
+    for one in news:
+        kinds.setdefault(one.name, []).append(one)
+    for name, alike in kinds.items():
+        line, *more = folded((one.host, one.text) for one in alike)
+        if more:
+            [hosts] = folded((one.host, name) for one in alike)
+            yield f"{hosts}, as in {line}"
+        else:
+            yield line

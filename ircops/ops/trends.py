@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ircops.store.samples import Samples
 
@@ -12,7 +12,11 @@ POINTS = 42  # in it: by four hours; the pairs of more would take long
 LEAST_POINTS = 4
 LEAST_SPAN = timedelta(hours=2)  # of history
 WATCHED = ("disk:", "inodes:")  # measures in percent that are full at 100
+FRESH = timedelta(minutes=10)
+NEVER = datetime.min.replace(tzinfo=UTC)
 BARS = "▁▂▃▄▅▆▇█"
+
+History = dict[tuple[str, str], list[tuple[float, float]]]  # by host and measure; seconds and mean
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
@@ -52,20 +56,27 @@ class Trends:
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
+        # of the last hosts: a million samples take a second to read, and are the same a moment later
+        self._kept: tuple[frozenset[str], datetime, History] = (frozenset(), NEVER, {})
 
     def soon(
         self, latest: Mapping[str, Mapping[str, float]], now: datetime, within: float
     ) -> list[tuple[str, str]]:
         """Host and sentence for each disk of `latest` (host -> measure -> value) that is full within so many seconds."""
-        width = WINDOW / POINTS
-        history = self._samples.history(WATCHED, latest, now - WINDOW, width)
         told = []
-        for (host, measure), points in history.items():
+        for (host, measure), points in self._history(frozenset(latest), now).items():
             value = latest[host].get(measure)
             left = None if value is None else full_in(points, value)
             if left is not None and left < within and value is not None and value < 100:
                 told.append((left, host, f"{measure.replace(':', ' ', 1)} full in {about(left)}"))
         return [(host, text) for _, host, text in sorted(told)]
+
+    def _history(self, hosts: frozenset[str], now: datetime) -> History:
+        known, at, history = self._kept
+        if known != hosts or not timedelta() <= now - at < FRESH:
+            history = self._samples.history(WATCHED, hosts, now - WINDOW, WINDOW / POINTS)
+            self._kept = (hosts, now, history)
+        return history
 
     def sparks(self, host: str, measures: Sequence[str], now: datetime) -> dict[str, str]:
         """A few bars for each measure, of the last day; none where too little is known."""
