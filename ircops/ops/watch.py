@@ -263,5 +263,7 @@ class Watches:
                 outlet.finish()
             recorded |= {click.unstyle(line): place for line in said}
         for line, place in recorded.items():
-            await parts.record.note("alert", line=line, channel=place)
+            hosts, is_said_of, _ = line.partition(": ")
+            about = {"hosts": hosts} if is_said_of else {}
+            await parts.record.note("alert", line=line, channel=place, **about)
         return bool(recorded)

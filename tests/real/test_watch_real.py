@@ -100,6 +100,8 @@ def test_only_changes_are_said_and_are_on_the_record_as_news(sshd: Sshd, tmp_pat
         entries = world.bot.parts.record.entries(last=50)
         assert {entry.event for entry in entries} == {"alert"}  # rounds leave no rows
         assert [entry.line for entry in entries] == world.lines()
+        assert {entry.hosts for entry in entries} == {"web[1-2]"}
+        assert len(world.bot.parts.record.entries(host="web2")) == 2
 
     watch(sshd, tmp_path, scene)
 
