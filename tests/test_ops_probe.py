@@ -56,6 +56,33 @@ def test_a_program_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
     assert vitals is not None and vitals.uptime and vitals.disks == ()
 
 
+UPDATES = """\
+Reading package lists...
+Inst bash [5.2] (5.3 Debian:12/stable [amd64])
+Inst openssl [3.0] (3.1 Debian-Security:12/stable-security [amd64])
+Inst libssl3 [3.0] (3.1 Debian:12/stable, Debian-Security:12/stable-security [amd64]) []
+Conf bash (5.3 Debian:12/stable [amd64])
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "found"),
+    [(UPDATES, (3, 2)), ("Reading package lists...\n", (0, 0)), (None, (None, None))],
+    ids=["some", "none", "it fails"],
+)
+def test_updates_are_counted_where_they_can_be(
+    says: str | None, found: tuple[int | None, int | None], tmp_path: Path
+) -> None:
+    for name in ("sh", "cat", "sed", "sort", "uniq", "date", "uname"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    program = tmp_path / "apt-get"
+    said = "exit 100" if says is None else f"cat <<'END'\n{says}END"
+    program.write_text(f"#!/bin/sh\n{said}\n")
+    program.chmod(0o755)
+    vitals = parse(_run(["sh"], str(tmp_path), PROBE).stdout)
+    assert vitals is not None and (vitals.updates, vitals.security) == found
+
+
 def test_the_probe_has_no_single_quotes_and_is_small() -> None:
     """Each quote is four bytes to every host; and a resident shell takes it in one packet."""
     assert "'" not in PROBE

@@ -65,15 +65,17 @@ echo @updates
 if [ -x /usr/lib/update-notifier/apt-check ]; then
     $limit /usr/lib/update-notifier/apt-check 2>&1
 elif command -v apt-get >/dev/null; then
-    echo "0 security"
-    $limit apt-get -s -o Debug::NoLocking=true dist-upgrade | grep ^Inst |
-        sed "s/.*[Ss]ecurity.*/security/; s/^Inst.*/other/" | sort | uniq -c
+    found=$($limit apt-get -s -o Debug::NoLocking=true dist-upgrade) && echo "0 security" &&
+        echo "$found" | sed -n "s/^Inst.*[Ss]ecurity.*/security/p; t; s/^Inst.*/other/p" |
+        sort | uniq -c
 elif command -v dnf >/dev/null; then
-    echo "$($limit dnf -q -C updateinfo list --security | grep -c .) security"
+    found=$($limit dnf -q -C updateinfo list --security) &&
+        echo "$(echo "$found" | grep -c .) security"
 elif command -v apk >/dev/null; then
-    echo "$($limit apk version -l "<" | grep -c "<") other"
+    found=$($limit apk version -l "<") && echo "$(echo "$found" | grep -c " < ") other"
 elif command -v pkg >/dev/null; then
-    echo "$($limit pkg audit -q | grep -c .) security"
+    found=$($limit pkg audit -q)
+    [ $? -le 1 ] && echo "$(echo "$found" | grep -c .) security"
 fi
 command -v needs-restarting >/dev/null && { echo @restart; $limit needs-restarting -r >/dev/null; echo $?; }
 """
