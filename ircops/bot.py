@@ -18,7 +18,7 @@ from ircops import ini, service
 from ircops.access import Access
 from ircops.aftermath import Aftermath
 from ircops.approval import Approvals
-from ircops.call import Call, Kind, Outlet, Sender
+from ircops.call import Call, Kind, Outlet, Paged, Sender
 from ircops.catalog import Catalog
 from ircops.config import Secret, Settings
 from ircops.console import Console, own_user
@@ -42,6 +42,8 @@ from ircops.totp import Totp
 from ircops.transcript import Place, Transcript
 from ircops.unanswered import Unanswered
 from ircops.watched import unknown_hosts
+from ircops.web.server import Web
+from ircops.web.sources import Sources
 
 if TYPE_CHECKING:  # loaded for the first watch
     from ircops.ops.watch import Watches
@@ -117,6 +119,8 @@ class Bot:
         self._unanswered = Unanswered(
             self.database, lambda line: self._record.redact(line), self._outlet
         )
+        sources = Sources(self.database, self._networks, lambda: self.parts, self._why_not_alive)
+        self._web = Web(self.settings, lambda: self.parts, sources, self._tell_of_trouble)
         self.parts = self._build(self.settings, self._catalog, self._inventory)
         self.dispatch = Dispatch(self.parts, self._runner)
 
@@ -135,6 +139,7 @@ class Bot:
             database=self.database,
             samples=self._samples,
             maintenance=self._maintenance,
+            links=self._web.links,
             catalog=catalog,
             access=Access(settings, frozenset({"root", own_user()}), rules, self._totp),
             approvals=before.approvals if before else Approvals(),
@@ -155,6 +160,7 @@ class Bot:
     async def serve(self) -> int:
         """Open the doors and stay until told to stop; gives the exit code."""
         console = Console(self.settings.bot.console, self._handle)
+        self._web.read_key(self.settings)
         left = await asyncio.to_thread(self._aftermath.read)
         await console.start()
         await self._record.note("started")
@@ -174,6 +180,7 @@ class Bot:
         self._keep(self._quiet.run())
         copies = Copies(self.database, targets(self.settings.bot.syslog, self.settings.bot.copy))
         copies.open()
+        self._web.open()
         service.notify("READY=1")
         self._keep(self._aftermath.run(left, lambda: self.parts))
         self._keep(self._unanswered.ask_again(self._handle))
@@ -187,6 +194,7 @@ class Bot:
             if self._watches is not None:
                 await self._watches.stop()
             await console.stop()
+            await self._web.close()
             await self._end_jobs()
             await asyncio.gather(
                 *(n.stop("stopped by its operator") for n in self._networks.values())
@@ -218,6 +226,7 @@ class Bot:
         settings = ini.load(self.settings.path)
         inventory = Inventory(settings)
         catalog = await asyncio.to_thread(check, settings, inventory)  # inventories may be programs
+        self._web.reload(settings)
         await self._scheduler.reload(settings.schedules)
         old, self.settings = self.parts, settings
         self.parts = self.dispatch.parts = self._build(settings, catalog, inventory)
@@ -331,6 +340,11 @@ class Bot:
         if others:
             self._unasked(others).write(Kind.REPORT, f"trouble on {network}: {sentence}")
 
+    def _tell_of_trouble(self, sentence: str) -> None:
+        """Tell the channels for it, if there are any."""
+        if self.settings.bot.trouble:
+            self._unasked(self.settings.bot.trouble).write(Kind.REPORT, sentence)
+
     def _record_trouble(self, fault: str) -> None:
         """Tell the channels for it, or the first of each network, that nothing runs, or, "", that all does again."""
         first = (
@@ -367,7 +381,7 @@ class Bot:
             log.error("a background task failed", exc_info=error)
 
 
-class _Everywhere:
+class _Everywhere(Paged):
     """An Outlet to several channels at once."""
 
     def __init__(self, outlets: list[Outlet]) -> None:
@@ -381,6 +395,7 @@ class _Everywhere:
 
     def finish(self) -> None:
         for outlet in self._outlets:
+            self.pass_on(outlet)
             outlet.finish()
 
     def more(self) -> list[str]:

@@ -77,6 +77,17 @@ class Outlet(Protocol):
         """Give the lines held back from this caller's last long answer here, and forget them."""
 
 
+class Paged:
+    """An Outlet that holds lines back, and can say on which page all of them are."""
+
+    page: Callable[[], str] = staticmethod(lambda: "")  # its link; "" = there is none
+
+    def pass_on(self, outlet: Outlet) -> None:
+        """Let another one say it, which speaks for this one."""
+        if isinstance(outlet, Paged):
+            outlet.page = self.page
+
+
 LINES_KEPT = (
     2000  # a reply's lines beyond this are counted, not carried; the job's output has them all
 )
@@ -174,6 +185,11 @@ class Reply:
         """Give the open question its answer."""
         if self._question is not None and self.is_asking:
             self._question.set_result(text)
+
+    def point_to(self, page: Callable[[], str]) -> None:
+        """All of it can be read at the link that `page` gives, asked for when lines are held back. On the loop."""
+        if isinstance(self._outlet, Paged):
+            self._outlet.page = page
 
     def more(self) -> list[str]:
         """The lines held back from the caller's last long answer here. On the loop."""

@@ -295,6 +295,28 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Web:
+    """[web]: pages for what is too long, or too much of a picture, for a channel."""
+
+    listen: tuple[Address, ...] = ()  # () = off
+    base_url: shapes.Base = ""  # what links begin with; "" = http:// and the first of `listen`
+    link_time: Wait = Seconds(86400)
+    metrics: tuple[Address, ...] = ()  # of /metrics and /healthz; () = see web/scrape.py
+
+    def faults(self) -> Faults:
+        """What the section lacks or contradicts."""
+        if self.base_url and not self.listen:
+            yield "base_url", "has base_url but no listen: listen = 127.0.0.1:8642"
+        if self.listen and not self.base_url and self.listen[0].host in ("0.0.0.0", "::"):
+            yield "listen", "listens everywhere, so links need base_url = https://ops.example.org/"
+
+    @property
+    def base(self) -> str:
+        """What links begin with, a slash at its end."""
+        return self.base_url.rstrip("/") + "/" if self.base_url else f"http://{self.listen[0]}/"
+
+
+@dataclass(frozen=True)
 class Settings:
     """The whole file."""
 
@@ -311,6 +333,7 @@ class Settings:
     commands: Mapping[str, Command] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     health: Health = Health()
+    web: Web = Web()
     limits: Annotated[Mapping[str, Limits], "health"] = field(default_factory=dict)  # of some hosts
     checks: Mapping[str, Check] = field(default_factory=dict)
     watches: Mapping[str, Watch] = field(default_factory=dict)

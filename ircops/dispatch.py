@@ -77,6 +77,7 @@ class Dispatch:
         entry.command = found.name
         parts.access.check(user, found.name, found.policy, call)
         job = parts.jobs.begin(entry.number, user, call, found.name)
+        call.reply.point_to(lambda: self.parts.links.to(f"job/{job.number}"))
         with _ended(job, parts):
             prepared, outcome = await self._runner.prepare(
                 job, partial(self._prepare, found, job, entry), entry.begin, entry.start

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from ircops.call import Kind, Outlet
+from ircops.call import Kind, Outlet, Paged
 from ircops.config import Channel
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Quiet:
         return self._now().astimezone(self._zone(place))
 
 
-class _Hushed:
+class _Hushed(Paged):
     """An Outlet that holds what comes in quiet hours."""
 
     def __init__(self, quiet: Quiet, place: str, outlet: Outlet) -> None:
@@ -101,6 +101,8 @@ class _Hushed:
             self._quiet.hold(self._place, self._outlet, text)
 
     def finish(self) -> None:
+        if not self._quiet.is_quiet(self._place):  # else its lines come with those of others
+            self.pass_on(self._outlet)
         self._outlet.finish()
 
     def more(self) -> list[str]:

@@ -151,6 +151,10 @@ Who = Annotated[
 # a comment behind the hosts would become hosts
 Nodes = Annotated[str, like(r"[^#;]+", "it is hosts such as web[1-3] or @web,db1, and no comment")]
 Pin = Annotated[str, like(r"SHA256:[A-Za-z0-9+/]{43}", "it is SHA256:… as ssh-keygen -l prints it")]
+Base = Annotated[
+    str,
+    like(r"https?://[^\s/?#]+(/[^\s?#]*)?", "it is https://HOST/, with a path or without"),
+]
 Importable = Annotated[str, like(r"[\w.]+:\w+", "it is module:group")]
 Cron = Annotated[str, cron]
 Zone = Annotated[str, zone]

@@ -173,8 +173,9 @@ def test_check_finds_what_only_all_the_parts_know(tmp_path: Path) -> None:
         check(ini.load(path))
 
 
-# What takes longer to import than all the rest of a start, and is for hosts, schedules, and who reads the record.
+# What takes longer to import than all the rest of a start, and is for hosts, schedules, who reads the record, the web.
 HEAVY = {"alembic", "apscheduler", "cryptography", "paramiko", "sqlalchemy"}
+HEAVY |= {"PIL", "jinja2", "prometheus_client", "starlette", "uvicorn"}
 
 
 async def _answer_once(directory: Path) -> None:

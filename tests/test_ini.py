@@ -114,7 +114,7 @@ lines = 0
 at = 0 25 * * *
 timezone = Europe/Berln
 [command x]
-[web]
+[pages]
 """
     assert faults(load, text) == [
         '2: unknown key "nik" in [bot]; did you mean "nick"?',
@@ -129,8 +129,8 @@ timezone = Europe/Berln
         '11: timezone cannot be "Europe/Berln": it is a name such as UTC or Europe/Berlin;'
         ' did you mean "Europe/Berlin"?',
         "12: [command x] says nothing: give it run, script or click, or a role for a command there is",
-        "13: unknown section [web]; there are [bot] [network NAME] [channel NAME] [roles] [access NAME] [ssh]"
-        " [hosts] [groups] [command NAME] [schedule NAME] [health] [check NAME] [watch NAME]",
+        "13: unknown section [pages]; there are [bot] [network NAME] [channel NAME] [roles] [access NAME] [ssh]"
+        " [hosts] [groups] [command NAME] [schedule NAME] [health] [web] [check NAME] [watch NAME]",
     ]
 
 

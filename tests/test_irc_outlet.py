@@ -187,6 +187,17 @@ class TestMore:
         assert stage.outlet().more() == ["line 4", "line 5"]
         assert stage.outlet().more() == []
 
+    def test_where_there_is_a_page_the_rest_is_also_there(self):
+        asked = []
+        stage = Stage(lines=3)
+        for count in (3, 10):
+            found = stage.outlet()
+            found.page = lambda found=found: asked.append(found) or "https://x/job/7?until=1&key=a"
+            answer(found, *numbers(1, count))
+        more = "PRIVMSG #ops :… 7 more lines: !more · https://x/job/7?until=1&key=a"
+        assert stage.said()[-1] == more
+        assert asked == [found]  # a short answer costs no link
+
     def test_more_of_a_long_answer_holds_the_rest_again(self):
         stage = Stage(lines=3)
         answer(stage.outlet(), *numbers(1, 10))

@@ -26,7 +26,8 @@ def test_the_wheel_holds_everything_and_nothing_else(tmp_path: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if "dist-info" not in name}
     modules = {name for name in listed if name.startswith("ircops/") and name.endswith(".py")}
     commands = {f"ircops/{name}" for name in listed if name.startswith("commands/")}
-    assert names == modules | commands | {
+    templates = {name for name in listed if name.startswith("ircops/web/templates/")}
+    assert names == modules | commands | templates | {
         "ircops/ircops.ini",
         "ircops/ircops.service",
         "ircops/py.typed",

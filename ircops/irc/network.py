@@ -9,6 +9,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
 
 from ircops import config
 from ircops.call import Call, Kind, Said
@@ -38,6 +39,16 @@ ALL_SAID = frozenset({"376", "422", "PONG"})
 SAID = frozenset({"PRIVMSG", "NOTICE", "TAGMSG"})
 
 SECONDS_LEFT = "\0"  # stands for them in the words of a status
+
+
+class Figures(NamedTuple):
+    """How a network stands, in numbers; lines since the bot was started."""
+
+    is_connected: bool
+    lag: float | None  # seconds, where a PONG has come
+    queued: int
+    sent: int
+    lost: int
 
 
 class Network:
@@ -90,6 +101,13 @@ class Network:
             return self._state.replace(SECONDS_LEFT, f"{left:.0f}")
         lag = self._liveness.lag
         return f"connected to {self._address}" + (f", lag {lag * 1000:.0f} ms" if lag else "")
+
+    @property
+    def figures(self) -> Figures:
+        """The same in numbers."""
+        lag = None if self._ready_at is None else self._liveness.lag
+        lost = self._voice.lost + self._joins.lost
+        return Figures(self._ready_at is not None, lag, self._pacer.waiting, self._pacer.left, lost)
 
     @property
     def is_alive(self) -> bool:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable
 
 from ircops import config
-from ircops.call import Kind
+from ircops.call import Kind, Paged
 from ircops.irc import render
 from ircops.irc.queue import Priority
 from ircops.irc.roster import Person
@@ -18,7 +18,7 @@ BULK_AFTER = 10  # messages of an answer; the rest lets others go first
 GATHER = 0.05  # seconds that lines wait for more of their answer, where all can be one message
 
 
-class Outlet:
+class Outlet(Paged):
     """The words of one call, or of a report when `person` is None. See `ircops.call.Outlet`.
 
     `message_id` is the server's, of the line that asked.
@@ -71,6 +71,8 @@ class Outlet:
                 rest = f", and {self._not_held} not kept" if self._not_held else ""
                 lines = f"{len(held)} more lines" if len(held) > 1 else "1 more line"
                 more = f"… {lines}: {self._voice.settings.bot.prefix}more{rest}"
+                if page := self.page():
+                    more += f" · {page}"
                 texts = self._fit(Kind.ANSWER, more)
             self._gathered += texts
         self._flush()

@@ -74,6 +74,7 @@ class Pacer:
         self._call_later = call_later
         self.on_drop: Callable[[Parcel], None] = lambda parcel: None
         self._tokens = itertools.count()
+        self.left = 0  # lines, in all connections
         self._clear()
 
     def _clear(self) -> None:
@@ -293,6 +294,7 @@ class Pacer:
             bare = line.partition(b" ")[2] if line.startswith(b"@") else line
             echo = bare if bare.startswith(ECHOED) else echo
         self._sent += len(parcel.lines)
+        self.left += len(parcel.lines)
         self._group_lines += len(parcel.lines)
         self._group_bytes += parcel.size
         self._flying_bytes += parcel.size

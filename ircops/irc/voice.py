@@ -76,6 +76,7 @@ class Voice:
         self._limits = multiline.NONE
         self._waiting: deque[Message] = deque()
         self._losses: dict[str, _Loss] = {}
+        self.lost = 0  # lines in all
         self._tell_at = math.inf
         self._held: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
 
@@ -222,6 +223,7 @@ class Voice:
 
     def _lose(self, message: Message, why: str) -> None:
         to = message.where or (message.person.nick if message.person else "")
+        self.lost += len(message.texts)
         for _ in message.texts:
             log.warning("lost a line to %s: %s", to, why)
         if not message.where:

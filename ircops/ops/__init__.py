@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.catalog import Catalog
     from ircops.config import Settings
     from ircops.jobs import Job, Jobs
+    from ircops.ops.graphs import Graphs
     from ircops.ops.health import Health
     from ircops.ops.inspection import Inspection
     from ircops.ops.maintenance import Maintenance
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.totp import Totp
     from ircops.transcript import Place, Transcript
     from ircops.unanswered import Unanswered
+    from ircops.web.links import Links
 
 T = TypeVar("T")
 
@@ -49,6 +51,7 @@ class Parts:
     database: Database
     samples: Samples
     maintenance: Maintenance
+    links: Links  # to pages of the bot's own web
     catalog: Catalog
     access: Access
     approvals: Approvals
@@ -94,6 +97,12 @@ class Parts:
         from ircops.ops.reports import Reports
 
         return Reports(self.database)
+
+    @cached_property
+    def graphs(self) -> Graphs:
+        from ircops.ops.graphs import Graphs
+
+        return Graphs(self.samples, self.health.limits)
 
     def close(self) -> None:
         """End what runs on hosts, and hang up; blocks."""

@@ -65,6 +65,11 @@ class Fanout:
         self._open: set[Results] = set()
         self._is_closed = False
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._pool)
+
     def run(
         self,
         command: str | list[str],

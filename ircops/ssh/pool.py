@@ -138,6 +138,10 @@ class Pool:
             self._retire(connection)
             connection.transport.close()
 
+    def __len__(self) -> int:
+        """How many connections are open."""
+        return len(self._opened())
+
     def _open_session(self, host: Host) -> tuple[_Connection, Any]:
         connection = self._join(host)
         try:
