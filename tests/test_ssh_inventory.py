@@ -372,10 +372,3 @@ def test_an_unknown_host_is_a_usage_error_in_our_words() -> None:
     result = CliRunner().invoke(load, ["web9"], obj=Call())
     assert result.exit_code == 2
     assert "unknown host web9; known: web[1-4]" in result.output
-
-
-def test_a_host_is_as_its_files_say_now(tmp_path: Path) -> None:
-    known = configured(tmp_path, "Host *\n  Port 22\n")
-    assert known.host("web1") is known.host("web1")
-    (tmp_path / "config").write_text("Host *\n  Port 2222\n")
-    assert known.host("web1").port == 2222

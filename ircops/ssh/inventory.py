@@ -59,8 +59,6 @@ class Inventory:
         self._variables = {name: dict(line.variables) for name, line in settings.hosts.items()}
         self._known: tuple[Found, Nodes] | None = None
         self._making = threading.Lock()  # of what is known
-        # hosts of what is known, by one reading of ssh_config; to build one anew for each command costs 0.1 ms
-        self._built: tuple[object, int, dict[str, Host]] = (None, 0, {})
 
     @property
     def all(self) -> Any:
@@ -88,18 +86,11 @@ class Inventory:
 
     def host(self, name: str) -> Host:
         """How `name` is reached. Raises OpsError when it is not known, or cannot be reached by what is said of it."""
-        known = self._known or self._read()
-        reading = self._config.reading
-        built = self._built
-        if built[0] is not known or built[1] != reading:
-            built = self._built = (known, reading, {})
-        if name not in built[2]:
-            found, nodes = known
-            others = self._config.names
-            if name not in nodes.names and name not in others:
-                raise OpsError(nodes.unknown([name], others))
-            built[2][name] = self._host(name, found)
-        return built[2][name]
+        found, nodes = self._known or self._read()
+        others = self._config.names
+        if name not in nodes.names and name not in others:
+            raise OpsError(nodes.unknown([name], others))
+        return self._host(name, found)
 
     def variables(self, name: str) -> Mapping[str, str]:
         """What [hosts] says of `name` beyond how it is reached: `env=prod`."""

@@ -40,15 +40,7 @@ class SshConfig:
         self._stamps: dict[Path, Stamp] = {}
         self._config: SSHConfig | None = None
         self._names: frozenset[str] = frozenset()
-        self._reading = 0
         self._found: dict[str, dict[str, Any]] = {}  # kept: a lookup may ask DNS who we are
-
-    @property
-    def reading(self) -> int:
-        """A number that is another one whenever the file was read anew."""
-        with self._lock:
-            self._refresh()
-            return self._reading
 
     @property
     def names(self) -> frozenset[str]:
@@ -90,7 +82,6 @@ class SshConfig:
             self.fault = error.message
         else:
             self._config, self._names, self._found = config, frozenset(reading.names), {}
-            self._reading += 1
             self.fault = ""
         self._stamps = reading.seen
 
