@@ -14,16 +14,12 @@ from typing import Any
 
 from ircops.config import Ssh
 from ircops.errors import OpsError, sentence
+from ircops.ssh.connection import Connection, Lost
 from ircops.ssh.dial import Dialler
 from ircops.ssh.inventory import Host, Inventory
 from ircops.ssh.keys import FAULTS
 from ircops.ssh.limits import make_room
 from ircops.ssh.shell import Shell
-
-SESSIONS = 10  # commands at once on one connection: what sshd allows by default (MaxSessions)
-SHELLS = 3  # of them resident shells, at most
-RETRY = 0.05  # seconds
-GRACE = 1.0  # seconds; a session that has just ended still counts until sshd has tidied up
 
 
 class Pool:
@@ -34,7 +30,7 @@ class Pool:
         self._ssh = ssh
         self._dialler = Dialler(ssh)
         self._lock = threading.Lock()
-        self._connections: dict[Host, Future[_Connection]] = {}  # open, or being opened
+        self._connections: dict[Host, Future[Connection]] = {}  # open, or being opened
         self.led: weakref.WeakSet[Any] = weakref.WeakSet()  # transports of hosts where Mark.is_led
         self._closing = threading.Event()
         self._tidier: threading.Thread | None = None
@@ -50,7 +46,7 @@ class Pool:
         host = self.inventory.host(name)
         try:
             connection, channel = self._open_session(host)
-        except _Lost:  # it died while it was idle; the next one is new
+        except Lost:  # it died while it was idle; the next one is new
             connection, channel = self._open_session(host)
         try:
             yield channel
@@ -84,7 +80,7 @@ class Pool:
         2 x `patience` seconds.
         """
         host = self.inventory.host(name)
-        own: _Connection | None = None
+        own: Connection | None = None
         try:
             channel = self._beside(host, patience)
             if channel is None:
@@ -142,17 +138,17 @@ class Pool:
         """How many connections are open."""
         return len(self._opened())
 
-    def _open_session(self, host: Host) -> tuple[_Connection, Any]:
+    def _open_session(self, host: Host) -> tuple[Connection, Any]:
         connection = self._join(host)
         try:
             return connection, connection.open_session(self._ssh.connect_timeout)
         except OpsError as error:
-            if isinstance(error, _Lost):
+            if isinstance(error, Lost):
                 self._retire(connection)
             self._leave(connection)
             raise
 
-    def _join(self, host: Host) -> _Connection:
+    def _join(self, host: Host) -> Connection:
         """The live connection to `host`, of which the caller is a user until `_leave`."""
         while True:
             with self._lock:
@@ -170,7 +166,7 @@ class Pool:
                     return connection
             self._retire(connection)
 
-    def _leave(self, connection: _Connection) -> None:
+    def _leave(self, connection: Connection) -> None:
         with self._lock:
             connection.users -= 1
             connection.used_at = time.monotonic()
@@ -178,7 +174,7 @@ class Pool:
         if is_over:
             self._end(connection)
 
-    def _retire(self, connection: _Connection) -> None:
+    def _retire(self, connection: Connection) -> None:
         """Give it to nobody any more; it is closed when its last user has left."""
         with self._lock:
             if connection.is_retired:
@@ -189,17 +185,17 @@ class Pool:
         if is_over:
             self._end(connection)
 
-    def _end(self, connection: _Connection) -> None:
+    def _end(self, connection: Connection) -> None:
         connection.transport.close()
         if connection.via is not None:
             self._leave(connection.via)
 
-    def _opened(self) -> list[_Connection]:
+    def _opened(self) -> list[Connection]:
         with self._lock:
             futures = [future for future in self._connections.values() if future.done()]
         return [future.result() for future in futures if future.exception() is None]
 
-    def _open(self, host: Host, future: Future[_Connection]) -> None:
+    def _open(self, host: Host, future: Future[Connection]) -> None:
         """Connect, for all who wait for `future`; a failure is theirs, too, and then forgotten."""
         try:
             future.set_result(self._connect(host))
@@ -213,15 +209,15 @@ class Pool:
                 self._tidier = threading.Thread(target=self._tidy, name="ssh-tidy", daemon=True)
                 self._tidier.start()
 
-    def _connect(self, host: Host) -> _Connection:
+    def _connect(self, host: Host) -> Connection:
         if host.jump is None:
-            return _Connection(host, self._dialler.transport(host), None)
+            return Connection(host, self._dialler.transport(host), None)
         try:
             via = self._join(host.jump)
         except OpsError as error:
             raise OpsError(f"through {host.jump.name}: {sentence(error)}") from None
         try:
-            return _Connection(host, self._dialler.transport(host, via.transport), via)
+            return Connection(host, self._dialler.transport(host, via.transport), via)
         except BaseException:
             self._leave(via)
             raise
@@ -234,105 +230,3 @@ class Pool:
                 idle = 0.0 if connection.users else time.monotonic() - connection.used_at
                 if not connection.is_alive or idle >= longest:
                     self._retire(connection)
-
-
-class _Connection:
-    """One open connection. `users`, `used_at` and `is_retired` belong to the pool's lock."""
-
-    def __init__(self, host: Host, transport: Any, via: _Connection | None) -> None:
-        self.host = host
-        self.transport = transport
-        self.via = via  # the jump host's, of which this one is a user
-        self.users = 0
-        self.used_at = time.monotonic()
-        self.is_retired = False
-        self.sessions = threading.BoundedSemaphore(SESSIONS)
-        self._lock = threading.Lock()  # for what follows
-        self._idle: list[Shell] = []
-        self._shells = 0  # idle, in use or being started
-        self._has_no_shell = False  # it was tried
-
-    @property
-    def is_alive(self) -> bool:
-        return bool(self.transport.is_active())
-
-    def open_session(self, patience: float) -> Any:
-        """A channel; its user releases `sessions`. Raises OpsError, at the latest after 3 x `patience` seconds."""
-        began = time.monotonic()
-        hope = min(GRACE, patience)
-        while (channel := self._try_session(patience)) is None:
-            if self._drop_idle_shell() or self.users > 1:
-                hope = patience
-            if time.monotonic() - began >= hope:
-                raise OpsError(
-                    "it refuses one more session (MaxSessions?); try again when a command there has ended"
-                )
-            threading.Event().wait(RETRY)  # nothing tells us when sshd has room
-        return channel
-
-    def _try_session(self, patience: float) -> Any:
-        """A channel, or None if the host refuses it. Raises OpsError."""
-        if not self.sessions.acquire(blocking=False):
-            self._drop_idle_shell()
-            if not self.sessions.acquire(timeout=patience):
-                raise OpsError(
-                    f"{SESSIONS} commands run there already; try again when one has ended"
-                )
-        began = time.monotonic()
-        try:
-            return self.transport.open_session(timeout=patience)
-        except FAULTS:
-            self.sessions.release()
-            if self.is_alive and time.monotonic() - began < patience:
-                return None
-            raise _Lost("connection lost") from None
-
-    def take_shell(self, patience: float) -> Shell | None:
-        """A shell that waits, or a new one, which takes a session; None if there is no more to be had."""
-        with self._lock:
-            while self._idle:
-                shell = self._idle.pop()
-                if shell.is_fit:
-                    return shell
-                self._forget(shell)
-            if self._has_no_shell or self._shells == SHELLS:
-                return None
-            if not self.sessions.acquire(blocking=False):
-                return None
-            self._shells += 1
-        channel: Any = None
-        made: Shell | None = None
-        with contextlib.suppress(*FAULTS):
-            channel = self.transport.open_session(timeout=patience)
-            made = Shell.start(channel, patience)
-        if made is None:
-            with self._lock:
-                self._has_no_shell = channel is not None and self.is_alive
-                self._shells -= 1
-            self.sessions.release()
-        return made
-
-    def give_back(self, shell: Shell) -> None:
-        """A command is done with it, for better or worse."""
-        with self._lock:
-            if shell.is_fit:
-                self._idle.append(shell)
-            else:
-                self._forget(shell)
-
-    def _drop_idle_shell(self) -> bool:
-        """Make room for a session; False if there is no shell to do without."""
-        with self._lock:
-            if not self._idle:
-                return False
-            self._forget(self._idle.pop())
-            return True
-
-    def _forget(self, shell: Shell) -> None:
-        shell.close()
-        self._shells -= 1
-        self.sessions.release()
-
-
-class _Lost(OpsError):
-    """A connection was gone when it was to be used."""
