@@ -165,6 +165,7 @@ def test_idle_connections_make_room_for_other_hosts_where_files_are_few(
     with opened(sshd.settings()) as fanout:
         assert str(fanout.run("echo here", "web[1-4]")) == "web[1-4]: here"
         monkeypatch.setattr("resource.getrlimit", lambda kind: (SPARE + 5, SPARE + 5))
+        monkeypatch.setattr("resource.setrlimit", lambda kind, limits: None)
         stays = fanout.run("echo begun; exec sleep 3624", "web1")
         until(lambda: sleeping("3624"))
         assert str(fanout.run("echo here", "web[5-7]")) == "web[5-7]: here"

@@ -153,6 +153,7 @@ def test_whatever_the_login_shell_commands_run_are_killed_and_detached(
     with serve(tmp_path, ForceCommand=forced) as sshd, opened(sshd.settings()) as fanout:
         for _ in range(2):  # the first tells which shell it is
             (result,) = fanout.run("echo $SHELL; exit 3", "web1")
+            assert not result.error
             assert (result.stdout, result.stderr, result.exit_code) == (f"{program}\n", "", 3)
         words = ["printf", "%s|", "$HOME", "it's", "two\nlines", "!!"]
         (result,) = fanout.run(words, "web1", environment={"IRCOPS_USER": "o'neill!"})
