@@ -27,6 +27,9 @@ UNITS = {
 }
 MASKED = "tmp.mount systemd-journal-flush.service systemd-networkd.service systemd-resolved.service".split()
 
+# nspawn leaves its machine running when it is killed; with the first process of a namespace all others die.
+APART = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"]
+
 # A container that is rebooted ends with 133 and is to be started anew: systemd-nspawn(1), --keep-unit.
 AGAIN = """\
 mount --bind / "$1" && shift
@@ -37,7 +40,7 @@ while :; do "$@"; [ $? = 133 ] || exit; done
 @contextlib.contextmanager
 def booted(directory: Path) -> Iterator[Sshd]:
     """Boot it for the length of the block; its sshd is as `serve` would make it, root's only."""
-    if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+    if os.geteuid() or subprocess.run([*APART, "true"], capture_output=True).returncode:
         pytest.skip("only root may boot a container")
     if not (nspawn := shutil.which("systemd-nspawn")):
         (pytest.fail if os.environ.get("CI") else pytest.skip)(
@@ -61,20 +64,10 @@ def booted(directory: Path) -> Iterator[Sshd]:
     words = [nspawn, "--quiet", "--volatile=overlay", "--register=no", "--keep-unit", "--boot"]
     words += [f"--directory={root}", "--machine=ircops-test", "--console=pipe"]
     words += [f"--bind={directory}", f"--bind-ro={units}:/etc/systemd/system"]
+    words += ["--", "--unit=scene.target"]
     with open(directory / "boot.log", "wb") as log:
         process = subprocess.Popen(
-            [
-                "unshare",
-                "-m",
-                "sh",
-                "-c",
-                AGAIN,
-                "again",
-                root,
-                *words,
-                "--",
-                "--unit=scene.target",
-            ],
+            [*APART, "sh", "-c", AGAIN, "again", root, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -88,6 +81,14 @@ def booted(directory: Path) -> Iterator[Sshd]:
         machine.known_hosts.write_text("".join(lines))
         yield machine
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # and with nspawn all of its machine
-        process.wait()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill the first process in there, and wait until the kernel has done so with all others."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    first = [int(pid) for pid in children.read_text().split()] if process.poll() is None else []
+    for pid in first:
+        os.kill(pid, signal.SIGKILL)
+    process.wait(PATIENCE)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in first)
