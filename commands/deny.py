@@ -13,3 +13,6 @@ from ircops import requires
 def deny(ops, hash, reason):
     """Say no to what waits under HASH, with a REASON if you like."""
     click.echo(ops.on_loop(ops.approvals.deny, hash, ops.user, " ".join(reason)))
+
+
+deny.takes_text = True  # a lone quote in a reason is an apostrophe

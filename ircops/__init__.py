@@ -1,4 +1,4 @@
-"""What a command author imports: HOSTS, requires, in_waves, run, show."""
+"""What a command author imports: HOSTS, requires, in_waves, run, show, clock_time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ if TYPE_CHECKING:
     from ircops.ssh.inventory import HOSTS as HOSTS
     from ircops.ssh.results import Results
     from ircops.ssh.waves import in_waves as in_waves
+    from ircops.store.times import clock_time as clock_time
 
     __version__: str
 
-__all__ = ["HOSTS", "__version__", "in_waves", "requires", "run", "show"]
+__all__ = ["HOSTS", "__version__", "clock_time", "in_waves", "requires", "run", "show"]
 
 _HOMES = {
     "HOSTS": "ircops.ssh.inventory",
+    "clock_time": "ircops.store.times",
     "in_waves": "ircops.ssh.waves",
     "requires": "ircops.policy",
 }

@@ -30,6 +30,7 @@ from ircops.jobs import Jobs
 from ircops.ops import Parts
 from ircops.ops.maintenance import Maintenance
 from ircops.quiet import Quiet
+from ircops.ops.locks import Locks
 from ircops.record import Record
 from ircops.rules import compiled
 from ircops.runner import PATIENCE, Runner
@@ -40,6 +41,7 @@ from ircops.store.samples import Samples
 from ircops.terminal import installed
 from ircops.totp import Totp
 from ircops.transcript import Place, Transcript
+from ircops.turns import Turns
 from ircops.unanswered import Unanswered
 from ircops.watched import unknown_hosts
 from ircops.web.server import Web
@@ -121,6 +123,9 @@ class Bot:
         )
         sources = Sources(self.database, self._networks, lambda: self.parts, self._why_not_alive)
         self._web = Web(self.settings, lambda: self.parts, sources, self._tell_of_trouble)
+        self._locks = Locks(self.database, self._outlet)
+        await self._locks.load()
+        self._turns = Turns(self._locks)
         self.parts = self._build(self.settings, self._catalog, self._inventory)
         self.dispatch = Dispatch(self.parts, self._runner)
 
@@ -144,6 +149,8 @@ class Bot:
             access=Access(settings, frozenset({"root", own_user()}), rules, self._totp),
             approvals=before.approvals if before else Approvals(),
             unanswered=self._unanswered,
+            locks=self._locks,
+            turns=self._turns,
             totp=self._totp,
             jobs=self._jobs,
             aftermath=self._aftermath,

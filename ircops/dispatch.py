@@ -26,7 +26,7 @@ from ircops.plan import Plan
 from ircops.record import Open
 from ircops.rules import values_of
 from ircops.runner import Outcome, Prepared, Runner
-from ircops.turns import Turns
+from ircops.turns import SHARE
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Dispatch:
         self.parts = parts
         self._runner = runner
         self._lanes = Lanes()
-        self._turns = Turns()
+        self._turns = parts.turns
         self._calls: dict[int, Call] = {}  # those that are not over, by their id()
 
     async def handle(self, call: Call) -> int:
@@ -251,9 +251,9 @@ def _asks(context: click.Context) -> bool:
 
 def _wants(plan: Plan, bot: Bot) -> dict[str, int]:
     """What a job that is not over at once takes one of, and how many of that there are."""
-    wants = {f"a share of {plan.asker}": bot.jobs_per_user}
+    wants = {f"{SHARE}{plan.asker}": bot.jobs_per_user}
     if not plan.place.endswith("/"):  # in private
-        wants[f"a share of {plan.place.removeprefix('/')}"] = bot.jobs_per_channel
+        wants[f"{SHARE}{plan.place.removeprefix('/')}"] = bot.jobs_per_channel
     return dict.fromkeys(plan.locks, 1) | wants
 
 

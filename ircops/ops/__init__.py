@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.ops.inspection import Inspection
     from ircops.ops.maintenance import Maintenance
     from ircops.ops.reports import Reports
+    from ircops.ops.locks import Locks
     from ircops.policy import Policy
     from ircops.record import Record
     from ircops.schedule import Scheduler
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.store.samples import Samples
     from ircops.totp import Totp
     from ircops.transcript import Place, Transcript
+    from ircops.turns import Turns
     from ircops.unanswered import Unanswered
     from ircops.web.links import Links
 
@@ -56,6 +58,8 @@ class Parts:
     access: Access
     approvals: Approvals
     unanswered: Unanswered
+    locks: Locks  # that people hold by hand
+    turns: Turns  # who has, and who waits for, locks and shares
     totp: Totp
     jobs: Jobs
     record: Record

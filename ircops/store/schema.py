@@ -102,6 +102,16 @@ unanswered = Table(
     _text("line"),
 )
 
+locks = Table(
+    "locks",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("since", TIME, nullable=False),
+    _text("holder"),
+    _text("place"),  # network/#channel where it was taken; "" = in private
+    _text("reason"),
+)
+
 detached = Table(
     "detached",
     metadata,

@@ -1,4 +1,4 @@
-"""Times as they are stored: text in UTC, which sorts as the moments do."""
+"""Times as they are stored, text in UTC, which sorts as the moments do; and as people read them."""
 
 from __future__ import annotations
 
@@ -16,3 +16,9 @@ def stamp(moment: datetime) -> str:
 def moment(stamp: str) -> datetime:
     """The aware time that was stored, in UTC."""
     return datetime.fromisoformat(stamp)
+
+
+def clock_time(at: datetime, now: datetime | None = None) -> str:
+    """The aware time `at` on the clock of the bot's machine: `09:12`, with its day if that is not `now`'s."""
+    local, today = at.astimezone(), (now or datetime.now(UTC)).astimezone()
+    return f"{local:%H:%M}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M}"
