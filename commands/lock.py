@@ -30,7 +30,7 @@ class Name(click.Group):
 )
 @click.pass_context
 def lock(ctx):
-    """What is locked, by whom and since when; or hold the lock NAME until you unlock it. --steal takes another's."""
+    """What is locked; or hold the lock NAME until unlock, --steal another's."""
     if not ctx.invoked_subcommand:
         lines = ctx.obj.on_loop(told, ctx.obj)
         click.echo("\n".join(lines) or "nothing is locked")

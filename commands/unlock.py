@@ -11,7 +11,7 @@ from ircops import requires
 @click.argument("name")
 @click.pass_obj
 def unlock(ops, name, steal):
-    """Give back the lock NAME, so that the jobs that wait for it go on; --steal if another holds it."""
+    """Give back the lock NAME: what waits for it goes on. --steal another's."""
     call = ops.call
     place = f"{call.sender.network}/{call.where}" if call.where else ""
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import click
@@ -225,6 +224,7 @@ class Record:
 
         `host` is one host's name; `command` may be a group of commands.
         """
+        from ircops.ssh.nodes import unfolded
         from ircops.store.schema import record
 
         self.writer.flush()
@@ -246,7 +246,7 @@ class Record:
             connection.execution_options(yield_per=500).execute(query) as found,
         ):
             rows = found.mappings()
-            fitting = (row for row in rows if not host or host in _names(row["hosts"]))
+            fitting = (row for row in rows if not host or host in unfolded(row["hosts"]))
             return [_entry(row) for row in itertools.islice(fitting, last)][::-1]
 
     def verify(self, kept: chain.Head | None = None) -> list[str]:
@@ -304,14 +304,3 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
     values["at"] = moment(values["at"])
     values["approvers"] = tuple(values["approvers"].split())
     return Entry(**values)
-
-
-@lru_cache(maxsize=1024)
-def _names(hosts: str) -> frozenset[str]:
-    """The hosts a folded node set names; itself, if it is none."""
-    from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetParseError
-
-    try:
-        return frozenset(NodeSet(hosts, resolver=RESOLVER_NOGROUP))
-    except NodeSetParseError:
-        return frozenset({hosts})

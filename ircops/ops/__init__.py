@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,13 +20,14 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.config import Settings
     from ircops.jobs import Job, Jobs
     from ircops.ops.graphs import Graphs
+    from ircops.ops.changes import Change
     from ircops.ops.health import Health
     from ircops.ops.inspection import Inspection
     from ircops.ops.maintenance import Maintenance
     from ircops.ops.reports import Reports
     from ircops.ops.locks import Locks
-    from ircops.policy import Policy
-    from ircops.record import Record
+    from ircops.policy import Policy, Role
+    from ircops.record import Entry, Record
     from ircops.schedule import Scheduler
     from ircops.ssh.fanout import Fanout
     from ircops.ssh.inventory import Inventory
@@ -197,6 +198,15 @@ class Ops:
     async def call_too(self, line: str) -> int:
         """Have the caller say `line` as well, through the whole path, and give its exit code. On the loop."""
         return await self.parts.handle(replace(self.call, line=line))
+
+    def changes(self, entries: Iterable[Entry], hosts: Collection[str] = ()) -> list[Change]:
+        """What changed things, by these entries of the record; see `ops/changes.py`."""
+        from ircops.ops.changes import changes
+
+        roles: dict[str, Role] = {}
+        # the way through all commands there are; what it would show is not asked for
+        self.parts.catalog.overview(lambda name, policy: bool(roles.update({name: policy.role})))
+        return changes(entries, roles, hosts)
 
     def may(self, command: str, policy: Policy) -> bool:
         """Whether the caller might run `command`, with some arguments."""

@@ -6,9 +6,10 @@ import contextlib
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException, NodeSetParseError
 from ClusterShell.NodeUtils import GroupResolver, GroupResolverError, GroupResolverSourceError
 
 from ircops.errors import OpsError
@@ -156,6 +157,15 @@ class _Source:
 def fold(names: Iterable[str]) -> str:
     """Names as one node set: `web[1-3,7]`."""
     return str(_set(names))
+
+
+@lru_cache(maxsize=1024)
+def unfolded(hosts: str) -> frozenset[str]:
+    """The names in what `fold` gave; itself, if that is no node set."""
+    try:
+        return frozenset(NodeSet(hosts, resolver=RESOLVER_NOGROUP))
+    except NodeSetParseError:
+        return frozenset({hosts})
 
 
 def _set(names: Iterable[str]) -> Any:
