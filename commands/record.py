@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from ircops import requires
+from ircops import clock_time, requires
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -40,7 +40,7 @@ def record(ops, user, host, command, since, last, head, number):
         command=command,
         since=since,
         call=number,
-        last=2 * last + 1,  # a call has two entries, and this one has begun
+        last=3 * last + 2,  # a call has two entries, or three, and this one has begun
     )
     # the newest entry of a call says it all; the bot's own news have no number
     newest = {entry.call or -entry.seq: entry for entry in entries}
@@ -56,9 +56,7 @@ def record(ops, user, host, command, since, last, head, number):
 
 def line(entry):
     """One entry: `#42 20:17 alice load @web: ok (0.3 s)`."""
-    at = entry.at.astimezone()
-    is_today = at.date() == datetime.now(UTC).astimezone().date()
-    at = f"{at:%H:%M}" if is_today else f"{at:%Y-%m-%d %H:%M}"
+    at = clock_time(entry.at)
     if entry.call is None:
         news = [at, entry.event, entry.network, entry.line, entry.outcome]
         return " ".join(filter(None, news))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,18 +29,49 @@ def record() -> None:
     """Read the record of who did what, when, and how it ended."""
 
 
+def _since(context: click.Context, parameter: click.Parameter, text: str) -> datetime | None:
+    """A time span back from now, or a moment in UTC."""
+    if not text:
+        return None
+    if span := re.fullmatch(r"(\d{1,5})([smhd])", text):
+        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[span[2]]
+        return datetime.now(UTC) - timedelta(**{unit: int(span[1])})
+    try:
+        said = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            "it is a time span, 2h or 7d, or 2026-11-22, 2026-11-22T09:00"
+        ) from None
+    return said if said.tzinfo else said.replace(tzinfo=UTC)
+
+
+since_option = click.option(
+    "--since", default="", metavar="SPAN|TIME", callback=_since, help="Only from then on, UTC."
+)
+
+
+def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--user, --host, --command and --since."""
+    for option in (
+        since_option,
+        click.option("--command", default="", help="Only of this command."),
+        click.option("--host", default="", help="Only on this host."),
+        click.option("--user", default="", help="Only of this user."),
+    ):
+        command = option(command)
+    return command
+
+
 @record.command()
 @config_option
 @click.option(
     "--last", type=click.IntRange(1), default=50, show_default=True, help="How many entries."
 )
-@click.option("--user", default="", help="Only of this user.")
-@click.option("--host", default="", help="Only on this host.")
-@click.option("--command", default="", help="Only of this command.")
-def show(config: Path | None, last: int, user: str, host: str, command: str) -> None:
+@_filters
+def show(config: Path | None, last: int, **wanted: Any) -> None:
     """Show the newest entries, oldest first."""
     with _opened_record(config) as entries:
-        for entry in entries.entries(user=user, host=host, command=command, last=last):
+        for entry in entries.entries(**wanted, last=last):
             click.echo(str(entry))
 
 
@@ -83,10 +114,15 @@ def verify(config: Path | None, kept: Head | None) -> None:
 
 @record.command()
 @config_option
-def export(config: Path | None) -> None:
-    """Write every entry as a line of JSON."""
+@click.option("--markdown", "is_for_people", is_flag=True, help="As tables, a row for each call.")
+@_filters
+def export(config: Path | None, is_for_people: bool, **wanted: Any) -> None:
+    """Write the entries as lines of JSON, or as Markdown: all, or those that fit."""
+    from ircops.export import Wanted, chosen, markdown
+
     with _opened_record(config) as entries:
-        for line in entries.export():
+        lines = chosen(entries.export(), Wanted(**wanted))
+        for line in markdown(lines, entries.head) if is_for_people else lines:
             click.echo(line)
 
 
@@ -138,9 +174,7 @@ def log() -> None:
 @log.command("export")
 @config_option
 @click.option("--channel", default="", help="Only this one: #ops or network/#ops.")
-@click.option(
-    "--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="Only from then on, UTC."
-)
+@since_option
 @click.option(
     "--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True
 )
@@ -149,6 +183,5 @@ def export_log(config: Path | None, channel: str, since: datetime | None, form: 
     with _opened_database(config) as database:
         from ircops.transcript import Transcript, as_json, as_text
 
-        since = since and since.replace(tzinfo=UTC)
         for said in Transcript(database).export(channel, since):
             click.echo(as_json(said) if form == "jsonl" else as_text(said))
