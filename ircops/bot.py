@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from ircops import ini, service
+from ircops import ini, rehearsal, service
 from ircops.access import Access
 from ircops.aftermath import Aftermath
 from ircops.approval import Approvals
@@ -24,7 +22,7 @@ from ircops.config import Secret, Settings
 from ircops.console import Console, own_user
 from ircops.copies import Copies, targets
 from ircops.dispatch import Dispatch
-from ircops.errors import OK, BadConfig, OpsError, Refused, sentence
+from ircops.errors import OK, BadConfig, OpsError, Refused
 from ircops.irc import Network
 from ircops.jobs import Jobs
 from ircops.ops import Parts
@@ -71,6 +69,7 @@ def check(settings: Settings, inventory: Inventory | None = None) -> Catalog:
             catalog.find(schedule.run)
         except click.UsageError as error:
             faults.append(f"{settings.place(f'schedule {name}', 'run')}: {sentence(error)}")
+    faults += rehearsal.faults(settings, catalog, Access(settings, rules=rules), inventory)
     if faults:
         raise BadConfig(faults)
     return catalog

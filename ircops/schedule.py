@@ -221,7 +221,7 @@ class Scheduler:
             # Go on: the record refuses what cannot be recorded, and says so in the channel.
             log.error("schedule %s: %s", plan.name, error.message)
         into = plan.settings.into
-        network, channel = _place(into[0]) if into else ("", "")
+        network, channel = place(into[0]) if into else ("", "")
         sender = Sender("schedule", plan.name, plan.name, network=network, evidence=evidence)
         reply = Reply(self._outlet(into))
         await self._handle(Call(sender, plan.settings.run, reply, channel))
@@ -314,7 +314,7 @@ def _recall(plan: _Plan, known: Mapping[str, Mapping[str, Any]]) -> None:
         plan.paused_by = row["paused_by"]
 
 
-def _place(text: str) -> tuple[str, str]:
+def place(text: str) -> tuple[str, str]:
     """Network and channel of `libera/#ops`, or of `#ops`, which may be on any."""
     if text[:1] in "#&+!":
         return "", text

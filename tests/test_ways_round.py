@@ -21,7 +21,7 @@ import pytest
 from ircops import ini
 from ircops.bot import Bot
 from ircops.call import SERVICES_AWAY, Sender
-from ircops.errors import FAILED, OK
+from ircops.errors import FAILED, OK, BadConfig
 from tests.bench import Asked, Bench, with_bot
 from tests.people import on_irc, until
 from tests.scripted_ircd import ScriptedIrcd
@@ -220,10 +220,14 @@ def test_a_schedule_has_the_rights_of_the_moment_it_runs(tmp_path: Path) -> None
     async def scene(bench: Bench) -> None:
         assert (await bench.say("release shop staging", night)).code == OK
         path = tmp_path / "ircops.ini"
-        path.write_text(path.read_text().replace(section, section.replace("operator", "viewer")))
+        before = path.read_text()
+        path.write_text(before.replace(section, section.replace("operator", "viewer")))
+        with pytest.raises(BadConfig, match="release needs role operator; yours is viewer"):
+            await bench.bot.reload()
+        path.write_text(before.replace(section, ""))
         await bench.bot.reload()
         said = await bench.say("release shop staging", night)
-        assert said.text == "release needs role operator; yours is viewer"
+        assert said.text == "release needs role operator; you have none"
 
     tried(tmp_path, scene, section)
 
@@ -523,12 +527,15 @@ def test_codes_are_not_guessed(tmp_path: Path) -> None:
 
 
 def test_a_schedule_gives_no_code(tmp_path: Path) -> None:
+    night = "[schedule night]\nat = 0 0 * * *\nrun = {}\nrole = admin\n"
+
     async def scene(bench: Bench) -> None:
-        night = Sender("schedule", "night", "night")
-        said = await bench.say("cut", night, "#ops")
+        said = await bench.say("cut", Sender("schedule", "night", "night"), "#ops")
         assert "which a schedule cannot give" in said.text
 
-    tried(tmp_path, scene, "[schedule night]\nat = 0 0 * * *\nrun = cut\nrole = admin\n")
+    tried(tmp_path, scene, night.format("version"))
+    with pytest.raises(BadConfig, match="night.*which a schedule cannot give"):
+        tried(tmp_path, scene, night.format("cut"))
 
 
 def test_a_host_that_joins_a_group_is_under_its_rule_without_a_reload(tmp_path: Path) -> None:
