@@ -84,12 +84,12 @@ def do(config: Path | None, console: Path | None, line: tuple[str, ...]) -> None
     """Have the running bot take LINE, or, if none runs, do it here: ircops do 'load @web'."""
     import asyncio
 
-    from ircops.console import ask
+    from ircops.prompt import ask
 
     said = line[0] if len(line) == 1 else shlex.join(line)
     settings = None if console else load(config)
     path = console or (settings.bot.console if settings else Path())
-    code = asyncio.run(ask(path, said, _show, _typed))
+    code = ask(path, said, _show, _typed)
     if code is None and settings is None:
         raise OpsError(f"no bot listens at {path}")
     if code is None and settings is not None:
@@ -97,6 +97,19 @@ def do(config: Path | None, console: Path | None, line: tuple[str, ...]) -> None
         with _stuck_threads_do_not_hold_us():
             sys.exit(asyncio.run(_do_here(settings, said)))
     sys.exit(code)
+
+
+@main.command()
+@config_option
+@click.option("--console", type=click.Path(path_type=Path), help="The socket of the running bot.")
+def console(config: Path | None, console: Path | None) -> None:
+    """Take lines to the running bot, for when IRC is down: at a prompt, or from a file on stdin."""
+    from ircops.prompt import Typist
+    from ircops.prompt import console as talk
+
+    settings = None if console else load(config)
+    path = console or (settings.bot.console if settings else Path())
+    sys.exit(talk(path, _show, Typist(settings.bot.prefix if settings else "!")))
 
 
 async def _do_here(settings: Settings, line: str) -> int:
@@ -112,7 +125,9 @@ async def _do_here(settings: Settings, line: str) -> int:
         sender = Sender(door="console", name=name, account=name, evidence="own process")
         outlet = _Screen()
         call = Call(sender, line, Reply(outlet))
-        outlet.answer = call.reply.answer
+        outlet.answer = lambda answer: (
+            call.stop.ask("its input has ended") if answer is None else call.reply.answer(answer)
+        )
         return await bot.dispatch.handle(call)
     finally:
         await bot.stop()
@@ -121,15 +136,16 @@ async def _do_here(settings: Settings, line: str) -> int:
 class _Screen:
     """An Outlet to this process's own terminal."""
 
-    answer: Callable[[str], None]
+    answer: Callable[[str | None], None]
 
     def write(self, kind: Kind, text: str) -> None:
-        _show(kind, text)
-        if kind.name == "QUESTION":
-            import asyncio
+        if kind.name != "QUESTION":
+            _show(kind, text)
+            return
+        import asyncio
 
-            loop = asyncio.get_running_loop()
-            loop.run_in_executor(None, lambda: self.answer(_typed()))
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, lambda: self.answer(_typed(text)))
 
     def finish(self) -> None:
         pass
@@ -148,9 +164,12 @@ def _show(kind: Kind, text: str) -> None:
         click.secho(text, dim=kind.name == "PROGRESS", file=sys.__stderr__)
 
 
-def _typed() -> str:
+def _typed(question: str) -> str | None:
+    """The answer on stdin; None at its end."""
+    click.secho(question, file=sys.__stderr__)
     assert sys.__stdin__ is not None
-    return sys.__stdin__.readline().rstrip("\n")
+    line = sys.__stdin__.readline()
+    return line.rstrip("\n") if line else None
 
 
 @main.command()

@@ -1,8 +1,8 @@
 """The local door: lines from a unix socket, each caller known by the kernel's word (SO_PEERCRED).
 
-The client (`ircops do`) sends one JSON object a line, `{"line": "load @web"}`, and gets
-`{"kind": "ANSWER", "text": …}` for each line of the reply and `{"exit": 0}` at the end;
-`{"answer": "yes"}` answers a question. Closing the socket stops the call.
+The client (`prompt.py`) sends one JSON object a line, `{"line": "load @web"}`, and gets
+`{"kind": "ANSWER", "text": …}` for each line of the reply and `{"exit": 0}` at the end; `{"answer": "yes"}`
+answers a question, `{"stop": ""}` asks the call to stop. Closing the socket does so, too.
 """
 
 from __future__ import annotations
@@ -110,9 +110,13 @@ def _write(writer: asyncio.StreamWriter, **values: object) -> None:
 
 
 async def _read_answers(reader: asyncio.StreamReader, call: Call) -> None:
-    """Give answers to the call's questions; the end of the stream stops it."""
+    """Give answers to the call's questions; a word, or the end of the stream, stops it."""
     while line := await reader.readline():
-        call.reply.answer(_message(line).get("answer", ""))
+        message = _message(line)
+        if "stop" in message:
+            call.stop.ask("stopped at its console")
+        else:
+            call.reply.answer(message.get("answer", ""))
     call.stop.ask("its console was closed")
 
 
@@ -149,31 +153,3 @@ def _answers(path: Path) -> bool:
     """Somebody listens there."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-async def ask(
-    path: Path, line: str, show: Callable[[Kind, str], None], question: Callable[[], str]
-) -> int | None:
-    """Have the running bot take `line`; None if no bot listens at `path`, else the call's exit code.
-
-    `show` gets each line of the reply; `question` is called, in a thread, for the answer to a question.
-    """
-    try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=16 * LINE_LIMIT)
-    except OSError:
-        return None
-    try:
-        _write(writer, line=line)
-        while received := await reader.readline():
-            message = json.loads(received)
-            if "exit" in message:
-                return int(message["exit"])
-            kind = Kind[message["kind"]]
-            show(kind, message["text"])
-            if kind is Kind.QUESTION:
-                _write(writer, answer=await asyncio.to_thread(question))
-        raise OpsError("the bot closed the console before the call ended; see its log")
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()

@@ -10,11 +10,25 @@ from pathlib import Path
 import pytest
 
 from ircops.call import Call, Kind
-from ircops.console import Console, ask, own_user
-from ircops.errors import OpsError
+from ircops.console import Console, own_user
+from ircops.errors import OpsError, Stopped
+from ircops.prompt import Question, Show
+from ircops.prompt import ask as ask_here
 from tests.people import until
 
 Handle = Callable[[Call], Awaitable[int]]
+
+
+async def ask(path: Path, line: str, show: Show, question: Question) -> int | None:
+    return await asyncio.to_thread(ask_here, path, line, show, question)
+
+
+def silent(kind: Kind, text: str) -> None:
+    pass
+
+
+def nobody(question: str) -> None:
+    return None
 
 
 def with_console(path: Path, handle: Handle, scene: Callable[[], Awaitable[None]]) -> None:
@@ -40,7 +54,7 @@ def test_a_line_is_answered_with_its_exit_code(tmp_path: Path) -> None:
         return 7
 
     async def scene() -> None:
-        code = await ask(socket, "load @web", lambda kind, text: shown.append((kind, text)), str)
+        code = await ask(socket, "load @web", lambda kind, text: shown.append((kind, text)), nobody)
         assert code == 7
 
     with_console(socket, handle, scene)
@@ -58,7 +72,7 @@ def test_a_question_is_put_to_the_caller(tmp_path: Path) -> None:
         return 0
 
     async def scene() -> None:
-        assert await ask(tmp_path / "s", "x", lambda kind, text: None, lambda: "yes") == 0
+        assert await ask(tmp_path / "s", "x", silent, lambda question: "yes") == 0
 
     with_console(tmp_path / "s", handle, scene)
     assert answers == ["yes"]
@@ -101,13 +115,13 @@ def test_garbage_ends_its_own_connection_only(tmp_path: Path, garbage: bytes) ->
         assert answer == b"" or json.loads(answer) == {"exit": 0}
         writer.close()
         await writer.wait_closed()
-        assert await ask(tmp_path / "s", "x", lambda kind, text: None, str) == 0
+        assert await ask(tmp_path / "s", "x", silent, nobody) == 0
 
     with_console(tmp_path / "s", handle, scene)
 
 
 def test_no_bot_is_no_answer(tmp_path: Path) -> None:
-    assert asyncio.run(ask(tmp_path / "none", "x", lambda kind, text: None, str)) is None
+    assert asyncio.run(ask(tmp_path / "none", "x", silent, nobody)) is None
 
 
 def test_a_second_bot_is_refused_and_a_dead_ones_socket_is_taken_over(tmp_path: Path) -> None:
@@ -129,5 +143,32 @@ def test_only_the_bots_user_and_group_may_knock(tmp_path: Path) -> None:
 
     async def scene() -> None:
         assert (tmp_path / "s").stat().st_mode & 0o777 == 0o660
+
+    with_console(tmp_path / "s", handle, scene)
+
+
+def test_a_question_nobody_can_answer_stops_the_call(tmp_path: Path) -> None:
+    reasons = []
+
+    async def handle(call: Call) -> int:
+        with pytest.raises(Stopped):
+            await asyncio.to_thread(call.reply.ask, "sure?", call.stop)
+        reasons.append(call.stop.reason)
+        return 1
+
+    async def scene() -> None:
+        assert await ask(tmp_path / "s", "x", silent, nobody) == 1
+
+    with_console(tmp_path / "s", handle, scene)
+    assert reasons == ["stopped at its console"]
+
+
+def test_a_bot_that_goes_in_the_middle_is_a_sentence(tmp_path: Path) -> None:
+    async def handle(call: Call) -> int:
+        raise ConnectionError
+
+    async def scene() -> None:
+        with pytest.raises(OpsError, match="closed the console before the call ended"):
+            await ask(tmp_path / "s", "x", silent, nobody)
 
     with_console(tmp_path / "s", handle, scene)
