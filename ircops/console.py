@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import pwd
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from ircops.errors import OpsError
 log = logging.getLogger(__name__)
 
 LINE_LIMIT = 64 * 1024  # bytes of one request
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Console:
@@ -125,6 +127,8 @@ def _message(line: bytes) -> dict[str, str]:
     message = json.loads(line or b"{}")
     if not isinstance(message, dict) or not all(isinstance(text, str) for text in message.values()):
         raise ValueError("a client sent something that is no request")
+    if any("\0" in text or SURROGATE.search(text) for text in message.values()):
+        raise ValueError("a client sent what no program can be given")
     return message
 
 

@@ -20,16 +20,13 @@ from typing import Any
 
 import click
 
-from ircops import config
+from ircops import config, template
 from ircops.errors import OpsError
 from ircops.policy import ATTRIBUTE, Facts, Policy
 from ircops.ssh.inventory import HOSTS
 
 log = logging.getLogger(__name__)
 
-PLACEHOLDER = re.compile(
-    r"(?<!\$)\{([a-z][a-z0-9_]*)\}"
-)  # {path}, but not ${PATH} nor awk's {print $1}
 SHELLS = {"sh", "bash", "dash", "ksh", "zsh"}
 TERM_TO_KILL = 5.0  # seconds between SIGTERM and SIGKILL for an executable that was told to stop
 HERE = "here"
@@ -69,27 +66,39 @@ def executable(path: Path, section: config.Command | None) -> click.Command:
 
 def _line(name: str, section: config.Command) -> click.Command:
     """`run = df -h {path}`: a shell line with quoted arguments, on hosts or here."""
-    template = section.run
-    names = list(dict.fromkeys(PLACEHOLDER.findall(template)))
-    if quoted := _inside_quotes(template):
-        raise ValueError(
-            f"run: write {{{quoted}}} without quotes around it; it is quoted when it is filled in"
-        )
+    line = section.run
+    names = template.names(line)
+    if wrong := template.fault(line):
+        raise ValueError(f"run: {wrong}")
     if "hosts" in names:
         raise ValueError("run: {hosts} is not an argument; `on = HOSTS` asks for the hosts")
 
     @click.pass_obj
     def body(ops: Any, /, hosts: Any = None, **arguments: str) -> None:
-        line = PLACEHOLDER.sub(lambda match: shlex.quote(arguments[match[1]]), template)
+        filled = template.filled(line, arguments)
         if section.on == HERE:
-            _run_here(ops, ["/bin/sh", "-c", line], name)
+            _run_here(ops, ["/bin/sh", "-c", filled], name)
         else:
-            _run_there(ops, line, hosts, section)
+            _run_there(ops, filled, hosts, section)
 
-    arguments = [click.Argument([argument]) for argument in names]
+    arguments = [_argument(argument, line) for argument in names]
     return click.Command(
         name, callback=body, params=[*_hosts_parameter(section), *arguments], help=section.help
     )
+
+
+def _argument(name: str, line: str) -> click.Argument:
+    """One that a program cannot take for an option, unless the line says where options end."""
+
+    def check(context: click.Context, parameter: click.Parameter, value: str) -> str:
+        if value.startswith("-") and template.may_be_option(line, name):
+            raise click.BadParameter(
+                f"it may not begin with -, or a program could take it for an option; "
+                f"-- before {{{name}}} in the ini allows it"
+            )
+        return value
+
+    return click.Argument([name], callback=check)
 
 
 def _script(name: str, section: config.Command) -> click.Command:
@@ -249,21 +258,3 @@ def _described(path: Path) -> str:
         head = file.read(512).decode(errors="replace")
     found = re.search(r"^\s*(?:#|//|--|;)(?!!)[^:\n]*:\s*(\S.*)$", head, re.MULTILINE)
     return found[1].strip() if found else f"Run {path.name}."
-
-
-def _inside_quotes(template: str) -> str:
-    """The first placeholder that stands inside '…' or "…"; "" if none does."""
-    quote = ""
-    escaped = False
-    for index, character in enumerate(template):
-        if escaped:
-            escaped = False
-        elif character == "\\" and quote != "'":
-            escaped = True
-        elif character == quote:
-            quote = ""
-        elif character in "'\"" and not quote:
-            quote = character
-        elif quote and (found := PLACEHOLDER.match(template, index)):
-            return found[1]
-    return ""

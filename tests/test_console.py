@@ -102,7 +102,16 @@ def test_closing_the_console_stops_the_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"not json\n", b'"text"\n', b"\xff\xfe\n", b"{" * 100_000 + b"\n", b"\n"]
+    "garbage",
+    [
+        b"not json\n",
+        b'"text"\n',
+        b"\xff\xfe\n",
+        b"{" * 100_000 + b"\n",
+        b"\n",
+        b'{"line": "a\\u0000"}\n',
+        b'{"line": "\\ud800"}\n',
+    ],
 )
 def test_garbage_ends_its_own_connection_only(tmp_path: Path, garbage: bytes) -> None:
     async def handle(call: Call) -> int:

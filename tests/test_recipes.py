@@ -33,22 +33,6 @@ def test_a_section_runs_its_line_with_quoted_arguments(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "inside"),
-    [
-        ('echo "{name}"', "name"),
-        ("echo '{name}'", "name"),
-        ("echo 'it'\"s {name}\"", "name"),
-        ('echo \\"{name}', ""),
-        ("echo 'a' {name} \"b\"", ""),
-        ("awk '{print $1}' {name}", ""),
-        ('echo "${name}"', ""),
-    ],
-)
-def test_a_placeholder_inside_quotes_is_found(template: str, inside: str) -> None:
-    assert recipes._inside_quotes(template) == inside
-
-
-@pytest.mark.parametrize(
     ("section", "fault"),
     [
         (Command(run='echo "{name}"'), "write {name} without quotes"),
@@ -59,6 +43,28 @@ def test_a_placeholder_inside_quotes_is_found(template: str, inside: str) -> Non
 def test_a_faulty_section_says_what_to_write(section: Command, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         recipes.section("x", section)
+
+
+def test_an_argument_is_no_option_unless_the_line_says_where_options_end(tmp_path: Path) -> None:
+    sections = """
+[command show]
+run = echo {word} x{word}
+on = here
+role = viewer
+
+[command list]
+run = basename -- {word}
+on = here
+role = viewer
+"""
+
+    async def scene(bench: Bench) -> None:
+        said = await bench.say("show -- --version")
+        assert "it may not begin with -" in said.text and "-- before {word} in the ini" in said.text
+        assert (await bench.say("show -- a-b")).text == "a-b xa-b"
+        assert (await bench.say("list -- -n")).text == "-n"
+
+    with_bot(tmp_path, sections, scene)
 
 
 def test_an_executable_gets_argv_and_its_caller(tmp_path: Path) -> None:
