@@ -239,7 +239,7 @@ def test_no_argument_of_a_command_of_ones_own_is_run_and_each_arrives_as_it_was_
     own(tmp_path, "snake", PYTHON)
     scripts = {"sh": PROBE, "python": PYTHON}
     sections, calls = ["[command program]\nrole = viewer\n[command snake]\nrole = viewer\n"], []
-    for on, hosts in (("here", ""), ("HOSTS", " web1"), ("web2", "")):
+    for on, hosts in (("here", ""), ("HOSTS", " web1")):
         for name, line in LINES.items():
             sections.append(f"[command {name}-{on}]\nrun = {line}\non = {on}\nrole = viewer\n")
             calls.append(f"{name}-{on}{hosts}")
@@ -247,7 +247,8 @@ def test_no_argument_of_a_command_of_ones_own_is_run_and_each_arrives_as_it_was_
             path = own(tmp_path, f".{name}", text)
             sections.append(f"[command {name}-{on}]\nscript = {path}\non = {on}\nrole = viewer\n")
             calls.append(f"{name}-{on}{hosts}")
-    calls += ["program", "snake"]
+    sections.append("[command fixed]\nrun = printf '<%s>' x{a}\non = web2\nrole = viewer\n")
+    calls += ["fixed", "program", "snake"]
 
     async def play(bench: Bench) -> None:
         for number, evil in enumerate(EVIL):
