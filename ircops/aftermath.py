@@ -33,15 +33,18 @@ log = logging.getLogger(__name__)
 
 RETRY = 5.0  # seconds until tidying up is tried again
 LOST = "lost: the bot was killed while it ran"
+NOT_ANSWERED = "not run: the bot was killed while it waited for consent"
 COLUMNS = (
-    "seq call at door network channel user role account evidence mask message_id line command "
+    "seq call at event door network channel user role account evidence mask message_id line command "
     "hosts approvers outcome"
 ).split()
 SELECT = "SELECT " + ", ".join(f'r."{name}"' for name in COLUMNS) + " FROM record r"
 # What is accounted for up to some row need not be read again.
 UNFINISHED = f"""{SELECT}
-WHERE r.seq > coalesce((SELECT value FROM counters WHERE name = 'accounted'), 0) AND r.event = 'started'
-AND r.call IS NOT NULL AND NOT EXISTS (SELECT 1 FROM record e WHERE e.call = r.call AND e.event = 'ended')
+WHERE r.seq > coalesce((SELECT value FROM counters WHERE name = 'accounted'), 0) AND r.call IS NOT NULL
+AND (r.event = 'started' OR r.event = 'asked'
+     AND NOT EXISTS (SELECT 1 FROM record s WHERE s.call = r.call AND s.event = 'started'))
+AND NOT EXISTS (SELECT 1 FROM record e WHERE e.call = r.call AND e.event IN ('ended', 'refused'))
 ORDER BY r.seq"""
 RECENT = f"""{SELECT}
 WHERE r.event = 'ended' AND r.call IS NOT NULL ORDER BY r.seq DESC LIMIT {REMEMBERED}"""
@@ -124,7 +127,9 @@ class Aftermath:
     async def _account(self, left: Left, parts: Callable[[], Parts]) -> None:
         accounted = left.head
         for row in left.unfinished:
-            if runs := left.detached.get(row["call"]):
+            if row["event"] == "asked":
+                await self._leave_unanswered(row)
+            elif runs := left.detached.get(row["call"]):
                 accounted = min(accounted, row["seq"] - 1)
                 self._resume(row, runs, parts())
             else:
@@ -150,6 +155,14 @@ class Aftermath:
         await self._record.put(opened.ending(), opened)
         outlet.write(Kind.REPORT, f"job {row['call']} ({row['user']}: {row['line']}) is {outcome}")
         outlet.finish()
+
+    async def _leave_unanswered(self, row: Row) -> None:
+        """It never began. `unanswered.py` asks again, as another call, where that can be done."""
+        opened = Open(self._record, _call(row, _Silence()))
+        opened.number, opened.command, opened.hosts = row["call"], row["command"], row["hosts"]
+        opened.user = _user(row)
+        opened.failed(NOT_ANSWERED)
+        await self._record.put(opened.ending(), opened)
 
     def _resume(self, row: Row, runs: list[tuple[str, str, str]], parts: Parts) -> None:
         """Follow it on."""

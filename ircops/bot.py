@@ -303,8 +303,12 @@ class Bot:
         jobs = self._jobs
         jobs.hand_over()
         self._unanswered.is_closing = True
-        jobs.stop_all("the bot is shutting down", ("waiting", "queued"))
-        if await _within(GRACE, lambda: not jobs.running):
+
+        def is_idle() -> bool:  # people go on asking meanwhile
+            jobs.stop_all("the bot is shutting down", ("waiting", "queued"))
+            return not jobs.running
+
+        if await _within(GRACE, is_idle):
             return
         log.warning(
             "%d jobs still ran and were told to stop", jobs.stop_all("the bot is shutting down")

@@ -61,7 +61,7 @@ class Dispatch:
             return OK
         except click.ClickException as error:  # a sentence for the person, ours or click's
             entry.failed(error)
-            call.reply.error(error)
+            call.reply.error(self.parts.record.redact(sentence(error)))
             return error.exit_code
         except Exception:  # our bug: the log gets it, the channel a number
             log.exception("call %s: %s", entry.number, call.line)
@@ -133,11 +133,12 @@ class Dispatch:
         if not (is_shown or locks or job.hosts or before):
             return Prepared(context, policy, None)
         facts = policy.facts(ops, reading.arguments) if policy.facts and is_shown else {}
+        line = call.line.replace("--dry-run ", "", 1) if is_dry else call.line
         plan = Plan(
             number=entry.number,
             asker=job.user.name,
             place=f"{call.sender.network}/{call.where}",
-            line=call.line.replace("--dry-run ", "", 1) if is_dry else call.line,
+            line=parts.record.redact(line) if is_shown else line,
             command=job.command,
             arguments=values_of(reading.arguments),
             hosts=job.hosts,

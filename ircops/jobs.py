@@ -18,6 +18,7 @@ from typing import Any, Literal
 from ircops.call import Call, User
 from ircops.errors import Denied, OpsError
 from ircops.policy import Role
+from ircops.redact import ByLine
 from ircops.ssh.spool import Spool, files
 
 State = Literal["waiting", "queued", "running", "done", "failed", "killed", "lost"]
@@ -80,20 +81,23 @@ class Job:
         for results in list(self.runs):
             so_far |= results.so_far
         if host:
-            if host in so_far:
-                return so_far[host].splitlines()[-lines:]
-            return [line for path in files(self.spooled, host) for line in _end(path, lines)]
+            texts = [so_far[host]] if host in so_far else map(_end, files(self.spooled, host))
+            return [line for text in texts for line in self._cleaned(text)[-lines:]]
         if self.head:
             is_filed = self.output.exists()
-            return _end(self.output, lines) if is_filed else _lines(bytes(self.head), lines)
+            return _lines(_end(self.output) if is_filed else _text(bytes(self.head)))[-lines:]
         if self.output.exists():
-            return _end(self.output, lines)
+            return _lines(_end(self.output))[-lines:]
         many = len(so_far) > 1
         return [
             f"{name}: {line}" if many else line
             for name, text in sorted(so_far.items())
-            for line in text.splitlines()[-(1 if many else lines) :]
+            for line in self._cleaned(text)[-(1 if many else lines) :]
         ]
+
+    def _cleaned(self, text: str) -> list[str]:
+        """Its lines without the secrets in them: what hosts put out is kept as it came."""
+        return [*map(ByLine(self.clean), _lines(text))]
 
     def report(self, text: str) -> None:
         """Say news of it that nobody asked for; any thread."""
@@ -246,12 +250,18 @@ class Jobs:
         return len(asked)
 
 
-def _end(path: Path, lines: int) -> list[str]:
-    """The last lines of a file, of any bytes and any size."""
+def _end(path: Path) -> str:
+    """The end of a file, of any bytes and any size, from the first whole line on."""
     with path.open("rb") as file:
-        file.seek(max(file.seek(0, os.SEEK_END) - END, 0))
-        return _lines(file.read(), lines)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - END, 0))
+        data = file.read()
+    return _text(data.partition(b"\n")[2] or data if size > END else data)
 
 
-def _lines(data: bytes, lines: int) -> list[str]:
-    return data.decode(errors="replace").removesuffix("\n").split("\n")[-lines:]
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n")

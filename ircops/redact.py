@@ -42,6 +42,28 @@ HINTS = (
 )
 _HINT = re.compile("|".join(HINTS))  # one is in all of them
 
+BEGINS, ENDS = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----"), "-----END "
+OF_A_KEY = re.compile(r"\s*[\w+/=:,.-]*\s*|.*: .*", re.ASCII)  # base64, or a header (RFC 1421)
+
+
+class ByLine:
+    """Takes lines one after the other, and knows that those after the first of a private key are of it."""
+
+    __slots__ = ("_is_in_key", "_redact")
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+        self._is_in_key = False
+
+    def __call__(self, line: str) -> str:
+        if self._is_in_key:
+            self._is_in_key = ENDS not in line and OF_A_KEY.fullmatch(line) is not None
+            if self._is_in_key:
+                return "***"
+        elif "PRIVATE KEY" in line and (begin := BEGINS.search(line)):
+            self._is_in_key = ENDS not in line[begin.end() :]
+        return self._redact(line)
+
 
 def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
     """A function that puts `***` for each of `secrets`, wherever it stands, and for what looks like one."""

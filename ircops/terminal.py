@@ -20,6 +20,7 @@ from typing import BinaryIO, TextIO
 
 from ircops.call import Call
 from ircops.errors import OpsError
+from ircops.redact import ByLine
 
 HEAD_LIMIT = 16 * 1024  # bytes of output kept in memory
 SPOOL_LIMIT = 64 * 1024 * 1024  # bytes of output kept per job
@@ -41,7 +42,7 @@ class Terminal:
 
         `clean` takes what must not be said out of each line.
         """
-        self._clean = clean
+        self._clean = ByLine(clean)
         self._call = call
         self._spool_path = spool
         self._head = head
@@ -70,7 +71,8 @@ class Terminal:
     def read(self) -> str:
         """Ask the caller what stands on the open line, and give the answer as a typed line."""
         question, self._open_line = self._open_line.strip(), ""
-        return self._call.reply.ask(CONTROL.sub("", question), self._call.stop) + "\n"
+        question = self._clean(CONTROL.sub("", question))
+        return self._call.reply.ask(question, self._call.stop) + "\n"
 
     def flush_line(self) -> None:
         """Take the open line as it is."""
@@ -94,7 +96,7 @@ class Terminal:
     def _show_progress(self) -> None:
         self._open_line = self._open_line.rsplit("\r", 1)[-1]
         if text := CONTROL.sub("", self._open_line).strip():
-            self._call.reply.progress(text)
+            self._call.reply.progress(self._clean(text))
 
     def _keep(self, line: str) -> None:
         data = line.encode(errors="replace") + b"\n"

@@ -9,6 +9,7 @@ import pytest
 
 from ircops.errors import Denied, OpsError
 from ircops.jobs import REMEMBERED, Jobs
+from ircops.redact import redactor
 from tests.people import ALICE, BOB, DAVE, call
 
 
@@ -115,3 +116,21 @@ def test_stop_all_reaches_every_job(tmp_path: Path) -> None:
     jobs = jobs_with(tmp_path, 1, 2)
     assert jobs.stop_all("the bot is stopping") == 2
     assert all(job.call.stop.is_asked for job in jobs.running)
+
+
+def test_what_hosts_put_out_is_shown_without_the_secrets_in_it(tmp_path: Path) -> None:
+    async def look() -> None:
+        jobs = Jobs(tmp_path, clean=redactor(["hunter2"]))
+        job = jobs.begin(1, ALICE, call("run web1 dump")[0], "run")
+        raw = "user=ops hunter2\n-----BEGIN PRIVATE KEY-----\nMIIEvQ\nIBADAN\n-----END PRIVATE KEY-----\n"
+        job.spooled.mkdir()
+        (job.spooled / "web1.out").write_text(raw)
+        # of a key nothing is shown, wherever the lines that are asked for begin
+        assert job.tail(2, "web1") == ["***", "-----END PRIVATE KEY-----"]
+        assert job.tail(9, "web1")[:2] == ["user=ops ***", "-----BEGIN PRIVATE KEY-----"]
+        assert (job.spooled / "web1.out").read_text() == raw  # kept as it came
+        (job.spooled / "web1.out").write_text("password=" + "x" * 70_000 + "\nlast\n")
+        assert job.tail(3, "web1") == ["last"]  # a piece of a line may be a piece of a secret
+        jobs.close()
+
+    asyncio.run(look())

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ircops.redact import redactor
+from ircops.redact import ByLine, redactor
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,39 @@ def test_a_very_long_line_takes_no_time(piece):
     started = time.process_time()
     redactor(["hunter2"])(piece * 20_000)
     assert time.process_time() - started < 2
+
+
+KEY = """\
+web1:
+  -----BEGIN OPENSSH PRIVATE KEY-----
+  b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+  QyNTUxOQAAACDqrOJ9
+  -----END OPENSSH PRIVATE KEY-----
+  after it"""
+
+
+def test_all_lines_of_a_private_key_become_stars():
+    said = [*map(ByLine(redactor()), KEY.split("\n"))]
+    assert said == [
+        *("web1:", "  -----BEGIN OPENSSH PRIVATE KEY-----", "***", "***"),
+        *("  -----END OPENSSH PRIVATE KEY-----", "  after it"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("after", "shown"),
+    [
+        (["Proc-Type: 4,ENCRYPTED", "", "MIIE"], ["***", "***", "***"]),
+        (
+            ["(… 2.1 MB left out here)", "the rest of it"],
+            ["(… 2.1 MB left out here)", "the rest of it"],
+        ),
+    ],
+)
+def test_a_key_that_is_cut_off_does_not_eat_what_follows(after, shown):
+    clean = ByLine(redactor())
+    clean("-----BEGIN RSA PRIVATE KEY-----")
+    assert [*map(clean, after)] == shown
+    whole = ByLine(redactor())
+    whole("-----BEGIN RSA PRIVATE KEY-----MIIE-----END RSA PRIVATE KEY-----")
+    assert whole("shown") == "shown"

@@ -561,3 +561,39 @@ def test_a_secret_that_a_command_prints_is_neither_said_nor_kept(tmp_path: Path)
         assert (await bench.say("tail 1")).text.splitlines()[-1] == "password=***"
 
     with_bot(tmp_path, leak, scene)
+
+
+SPILLS = """
+import click
+from ircops import requires
+
+@requires("operator", confirm=True)
+@click.command()
+@click.argument("words", nargs=-1)
+def spill(words):
+    "Say a secret in every way there is."
+    click.echo("\\r50 % token=abc123", nl=False)
+    click.prompt("is password=abc123 right")
+    raise click.ClickException("cannot log in with api_key=abc123")
+"""
+
+
+def test_a_secret_is_not_said_in_a_plan_a_question_progress_or_an_error(tmp_path: Path) -> None:
+    (tmp_path / "commands").mkdir()
+    (tmp_path / "commands" / "spill.py").write_text(SPILLS)
+
+    async def scene(bench: Bench) -> None:
+        asked = bench.begin("spill --dry-run secret=abc123")
+        assert "would run spill secret=***" in (await asked.end()).text
+        asked = bench.begin("spill secret=abc123")
+        await until(lambda: asked.heard.lines)
+        (hash,) = re.findall(r"!confirm (\w+)", asked.heard.lines[0])
+        await bench.say(f"confirm {hash}")
+        assert (await asked.question()).endswith("is password=*** right:")
+        await bench.say("yes token=abc123")
+        assert (await asked.end()).lines[-1] == "cannot log in with api_key=***"
+        everything = [text for _, text in asked.heard.said] + [*bench.bot.parts.record.export()]
+        assert "50 % token=***" in everything
+        assert not [line for line in everything if "abc123" in line]
+
+    with_bot(tmp_path, "", scene)
