@@ -589,7 +589,7 @@ def test_a_secret_is_not_said_in_a_plan_a_question_progress_or_an_error(tmp_path
         await until(lambda: asked.heard.lines)
         (hash,) = re.findall(r"!confirm (\w+)", asked.heard.lines[0])
         await bench.say(f"confirm {hash}")
-        assert (await asked.question()).endswith("is password=*** right:")
+        assert (await asked.question()).endswith(" password=*** right:")
         await bench.say("yes token=abc123")
         assert (await asked.end()).lines[-1] == "cannot log in with api_key=***"
         everything = [text for _, text in asked.heard.said] + [*bench.bot.parts.record.export()]
