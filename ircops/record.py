@@ -224,7 +224,6 @@ class Record:
 
         `host` is one host's name; `command` may be a group of commands.
         """
-        from ircops.ssh.nodes import unfolded
         from ircops.store.schema import record
 
         self.writer.flush()
@@ -246,7 +245,7 @@ class Record:
             connection.execution_options(yield_per=500).execute(query) as found,
         ):
             rows = found.mappings()
-            fitting = (row for row in rows if not host or host in unfolded(row["hosts"]))
+            fitting = (row for row in rows if not host or host in _names(row["hosts"]))
             return [_entry(row) for row in itertools.islice(fitting, last)][::-1]
 
     def verify(self, kept: chain.Head | None = None) -> list[str]:
@@ -304,3 +303,10 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
     values["at"] = moment(values["at"])
     values["approvers"] = tuple(values["approvers"].split())
     return Entry(**values)
+
+
+def _names(hosts: str) -> frozenset[str]:
+    """The hosts a folded node set names."""
+    from ircops.ssh.nodes import unfolded  # ClusterShell: for who asks about a host
+
+    return unfolded(hosts)

@@ -49,9 +49,10 @@ def _fault(
     user = access.identify(call.sender)
     refusal = access.judge(user, name, policy, call).refusal
     if not refusal and (context := _parsed(found, catalog, settings, inventory)):
-        name, policy = catalog.name(context), catalog.policy(context)
-        arguments, hosts = catalog.arguments(context), catalog.hosts(context)
-        refusal = access.judge(user, name, policy, call, arguments, hosts).refusal
+        read = catalog.read(context)
+        name, policy = read.name, read.policy
+        verdict = access.judge(user, name, policy, call, read.arguments, read.hosts)
+        refusal = verdict.refusal
     if refusal:
         is_low = user.role < policy.role and refusal.startswith(f"{name} needs role")
         return refusal + (f"; write role = {policy.role} here" if is_low else "")
