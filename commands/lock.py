@@ -39,14 +39,15 @@ def lock(ctx):
 @requires("operator")
 @lock.command(hidden=True)
 @click.option("--steal", is_flag=True, help="also if somebody else holds it")
+@click.option("--reason", "why", default="", help="why, in another place")
 @click.argument("name")
 @click.argument("reason", nargs=-1)
 @click.pass_obj
-def take(ops, name, reason, steal):
+def take(ops, name, reason, why, steal):
     """Hold the lock NAME, with a REASON: jobs of others that want it wait until you unlock it."""
     if not re.fullmatch(rf"[^\s,]{{1,{LONGEST}}}", name):
         raise click.BadParameter("a lock's name has no spaces: deploy:prod", param_hint="NAME")
-    call, said = ops.call, ops.record.redact(" ".join(reason))
+    call, said = ops.call, ops.record.redact(" ".join([*reason, why]).strip())
     place = f"{call.sender.network}/{call.where}" if call.where else ""
     before = ops.on_loop(ops.locks.hold, name, ops.user.name, place, said, steal)
     is_own = before and before.holder == ops.user.name

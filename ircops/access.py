@@ -246,6 +246,8 @@ def _matches(entry: str, sender: Sender) -> bool:
     """One word of [roles] against a sender: `*`, unix:NAME, [NETWORK/]mask:PATTERN, [NETWORK/]ACCOUNT."""
     if sender.door == "console":
         return entry == f"unix:{sender.account}"
+    if sender.door == "schedule":  # its name may be somebody's account
+        return False
     if entry == "*":
         return sender.in_channel
     if entry.startswith("unix:"):

@@ -108,8 +108,15 @@ class Dispatch:
             self._check(self.parts.catalog.read(context), job.call)
             entry.start()
 
+        reply = job.call.reply
         async with self._turns.taken(job, _wants(plan, self.parts.settings.bot)):
-            return await self._runner.run(prepared, job, bool(job.hosts), start)
+            if job.state == "queued":  # for days, it may be
+                self._check_account(job.call)
+            said = reply.lines  # that it waits, or waited
+            outcome = await self._runner.run(prepared, job, bool(job.hosts), start)
+        if said and reply.lines == said:  # it was silent after that
+            reply.say(outcome.text)
+        return outcome
 
     def _prepare(
         self, found: Found, job: Job, entry: Open, before: Prepared | None = None

@@ -206,6 +206,10 @@ def test_a_backup_is_a_database_of_its_own(settings: Path, tmp_path: Path) -> No
     assert (made.returncode, made.stdout[:35]) == (0, "ok: copy.sqlite has 2 entries, head")
     shown = ircops("record", "verify", "--config", str(settings))
     assert made.stdout.split()[-1] == shown.stdout.split()[-1]
+    itself = ircops(
+        "backup", "ircops.sqlite", "--config", str(settings), directory=tmp_path / "state"
+    )
+    assert itself.stderr == "Error: ircops.sqlite is the database itself; name another file\n"
     nowhere = ircops("backup", str(tmp_path / "no" / "copy"), "--config", str(settings))
     assert (nowhere.returncode, nowhere.stdout) == (1, "")
     assert nowhere.stderr.endswith("no such file or directory; name another file\n")

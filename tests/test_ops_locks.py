@@ -166,3 +166,14 @@ def test_a_lock_may_be_taken_while_anothers_job_has_it(tmp_path: Path) -> None:
         await asked.end()
 
     with_bot(tmp_path, slow, scene)
+
+
+def test_a_silent_command_that_was_queued_still_says_how_it_ended(tmp_path: Path) -> None:
+    async def scene(bench: Bench) -> None:
+        await bench.say("lock deploy")
+        asked = bench.begin("deploy prod", "bob")
+        await until(lambda: asked.heard.lines)
+        await bench.say("unlock deploy")
+        assert (await asked.end()).lines[1:] == ["ok"]
+
+    with_bot(tmp_path, DEPLOY.replace("echo deployed {env}", "test {env}"), scene)

@@ -175,6 +175,33 @@ def test_who_asked_must_still_be_logged_in_when_it_is_approved(tmp_path: Path) -
     tried(tmp_path, scene)
 
 
+def test_who_asked_must_still_be_logged_in_when_their_turn_comes(tmp_path: Path) -> None:
+    one = "[command release]\nrun = echo {service} {env}\non = here\nrole = operator\nlock = one\n"
+
+    async def scene(bench: Bench) -> None:
+        await bench.say("lock one", "bob")
+        asked = bench.begin("release shop staging")
+        await until(lambda: asked.heard.lines)
+        parts = bench.bot.dispatch.parts
+        bench.bot.dispatch.parts = replace(parts, account_now=lambda sender: "")
+        await bench.say("unlock one", "bob")
+        refusal = "alice asked for it and has logged out since; ask again"
+        assert (await asked.end()).lines[-1] == refusal
+        assert "release shop staging" not in started(bench)
+
+    with_bot(tmp_path, one, scene)
+
+
+def test_a_schedule_with_the_name_of_an_account_is_not_them(tmp_path: Path) -> None:
+    sections = "[schedule bob]\nat = 0 0 * * *\nrun = version\nrole = admin\n[access only]\ncommand = cut\naccounts = bob\ntotp = no\n"
+
+    async def scene(bench: Bench) -> None:
+        said = await bench.say("cut", Sender("schedule", "bob", "bob", network="test"))
+        assert said.text == "cut is for bob ([access only])"
+
+    tried(tmp_path, scene, sections)
+
+
 # -- when --
 
 

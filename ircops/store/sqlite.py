@@ -118,6 +118,8 @@ class SQLite:
 
         `target` is replaced when the copy is whole and on the disk. Raises OpsError.
         """
+        if target.exists() and target.samefile(self.path):
+            raise OpsError(f"{target} is the database itself; name another file")
         part = target.with_name(f".{target.name}.{os.getpid()}")
         try:
             os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
