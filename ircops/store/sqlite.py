@@ -118,7 +118,7 @@ class SQLite:
 
         `target` is replaced when the copy is whole and on the disk. Raises OpsError.
         """
-        if target.exists() and target.samefile(self.path):
+        if target.exists() and self.path.exists() and target.samefile(self.path):
             raise OpsError(f"{target} is the database itself; name another file")
         part = target.with_name(f".{target.name}.{os.getpid()}")
         try:
