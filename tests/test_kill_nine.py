@@ -73,6 +73,7 @@ def accounted(database):
 async def bot(path, is_last):
     bot = Bot(ini.load(path))
     await bot.start()
+    bot.parts.approvals.expiry = 0.5  # seconds; or there would be ever more to ask again
     head = bot.parts.record.head.seq
     serving = asyncio.create_task(bot.serve())
     if is_last:
@@ -153,4 +154,4 @@ def kill_at_random_moments(directory: Path, times: int) -> Counter[str]:
 @pytest.mark.timeout(300)
 def test_after_a_hundred_deaths_every_job_is_accounted_for(tmp_path: Path) -> None:
     outcomes = kill_at_random_moments(tmp_path, 100)
-    assert outcomes[LOST] >= 20 and outcomes[NOT_ANSWERED] >= 50 and outcomes["ok"] >= 500
+    assert outcomes[LOST] >= 20 and outcomes[NOT_ANSWERED] >= 20 and outcomes["ok"] >= 500
