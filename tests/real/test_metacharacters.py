@@ -58,6 +58,10 @@ EXAMPLES = {
     "hash": "1f3a",
     "code": "123456",
     "call": "version",
+    "reason": "word",
+    "span": "1h",
+    "seconds": "1h",
+    "measure": "load",
     "script.name": "probe",
     "put.name": "probe",
     "service.name": "nginx",
@@ -126,14 +130,18 @@ def canary(host: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     there.unlink()
 
 
-def leaves(group: click.Group, path: str = "") -> Iterator[tuple[str, list[click.Parameter]]]:
-    """Each command with the arguments of its own; of a group that does something by itself, too."""
+def leaves(
+    group: click.Group, path: str = ""
+) -> Iterator[tuple[str, list[str], list[click.Parameter]]]:
+    """Each command: its name, how it is called, its arguments; of a group that does something by itself, too."""
     for name, command in group.commands.items():
         full = f"{path} {name}".strip()
         if isinstance(command, click.Group):
             yield from leaves(command, full)
         if not isinstance(command, click.Group) or command.invoke_without_command:
-            yield full, [p for p in command.params if p.expose_value]
+            # the hidden one of a group is called by the group's name: `log TEXT`
+            words = path.split() if path and command.hidden else full.split()
+            yield full, words, [p for p in command.params if p.expose_value]
 
 
 def example(command: str, param: click.Parameter) -> list[str] | None:
@@ -155,15 +163,9 @@ def example(command: str, param: click.Parameter) -> list[str] | None:
 def cases(root: click.Group) -> Iterator[Case]:
     """A plain call of each command, and one for each of its arguments and each evil word."""
     number = 0
-    for command, params in leaves(root):
+    for command, words, params in leaves(root):
         if command in UNTRIED:
             continue
-        words = command.split()
-        if words[-1] in (
-            "text",
-            "take",
-        ):  # a group's hidden one, which is called by the group's name
-            words = words[:-1]
         plain = {p.name: example(command, p) for p in params if isinstance(p, click.Argument)}
         unknown = [name for name, value in plain.items() if value is None]
         assert not unknown, f"{command}: give {', '.join(map(str, unknown))} a value in EXAMPLES"
@@ -197,7 +199,7 @@ def unasked(directory: Path, settings: str) -> str:
     path = directory / "asked.ini"
     path.write_text(f"[bot]\nstate = {directory}/asked\n{ROLES}{settings}")
     sections = []
-    for name, _ in leaves(Catalog(ini.load(path)).root):
+    for name, _, _ in leaves(Catalog(ini.load(path)).root):
         sections.append(f"[command {name}]\napprovals = 0\nconfirm = no\ntimeout = 20\n")
     return "\n".join(sections)
 
