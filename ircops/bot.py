@@ -26,9 +26,9 @@ from ircops.errors import OK, BadConfig, OpsError, Refused
 from ircops.irc import Network
 from ircops.jobs import Jobs
 from ircops.ops import Parts
+from ircops.ops.locks import Locks
 from ircops.ops.maintenance import Maintenance
 from ircops.quiet import Quiet
-from ircops.ops.locks import Locks
 from ircops.record import Record
 from ircops.rules import compiled
 from ircops.runner import PATIENCE, Runner
@@ -64,11 +64,6 @@ def check(settings: Settings, inventory: Inventory | None = None) -> Catalog:
         raise BadConfig(faults + error.faults) from None
     faults += rules.faults(catalog.root, settings)
     faults += unknown_hosts(settings, inventory.resolve)
-    for name, schedule in settings.schedules.items():
-        try:
-            catalog.find(schedule.run)
-        except click.UsageError as error:
-            faults.append(f"{settings.place(f'schedule {name}', 'run')}: {sentence(error)}")
     faults += rehearsal.faults(settings, catalog, Access(settings, rules=rules), inventory)
     if faults:
         raise BadConfig(faults)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.catalog import Catalog
     from ircops.config import Settings
     from ircops.jobs import Job, Jobs
-    from ircops.ops.graphs import Graphs
     from ircops.ops.changes import Change
+    from ircops.ops.graphs import Graphs
     from ircops.ops.health import Health
     from ircops.ops.inspection import Inspection
+    from ircops.ops.locks import Locks
     from ircops.ops.maintenance import Maintenance
     from ircops.ops.reports import Reports
-    from ircops.ops.locks import Locks
     from ircops.policy import Policy, Role
     from ircops.record import Entry, Record
     from ircops.schedule import Scheduler
