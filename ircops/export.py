@@ -91,7 +91,7 @@ def _told(row: Row, when: str) -> str:
         f"#{row['call']}" if is_call else "",
         row.get("user") or row.get("mask", ""),
         where or (f"in private, {door}" if is_call else row.get("network", "")),
-        row.get("line", "") if is_call else row["event"],
+        row.get("line", "") if is_call else f"{row['event']} {row.get('line', '')}",
         row.get("hosts", ""),
         ", ".join(row.get("approvers", "").split()),
         row.get("outcome")

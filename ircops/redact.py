@@ -49,19 +49,19 @@ OF_A_KEY = re.compile(r"\s*[\w+/=:,.-]*\s*|.*: .*", re.ASCII)  # base64, or a he
 class ByLine:
     """Takes lines one after the other, and knows that those after the first of a private key are of it."""
 
-    __slots__ = ("_is_in_key", "_redact")
+    __slots__ = ("_redact", "is_in_key")
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
-        self._is_in_key = False
+        self.is_in_key = False
 
     def __call__(self, line: str) -> str:
-        if self._is_in_key:
-            self._is_in_key = ENDS not in line and OF_A_KEY.fullmatch(line) is not None
-            if self._is_in_key:
-                return "***"
+        if self.is_in_key:
+            self.is_in_key = ENDS not in line and OF_A_KEY.fullmatch(line) is not None
+            if self.is_in_key:
+                return "***\n" if line.endswith("\n") else "***"
         elif "PRIVATE KEY" in line and (begin := BEGINS.search(line)):
-            self._is_in_key = ENDS not in line[begin.end() :]
+            self.is_in_key = ENDS not in line[begin.end() :]
         return self._redact(line)
 
 

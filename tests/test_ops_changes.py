@@ -59,12 +59,14 @@ def test_what_runs_by_the_clock_is_denied_or_of_an_unknown_command_or_is_news_is
         entry(3, 7, "gone for good"),
         entry(4, 6, event="reloaded", call=None, outcome=""),
         entry(5, 5, "deploy shop", event="started"),
+        entry(6, 4, "web1: disk full", event="alert", call=None, outcome=""),
     ) == [
         "11:51 schedule:morning: load @web on web[1-3]: ok",
         "11:52 alice: deploy shop: denied by bob: not now",
         "11:53 alice: gone for good: ok",
         "11:54 settings read",
         "11:55 alice: deploy shop: has not ended",
+        "11:56 alert: web1: disk full",
     ]
 
 

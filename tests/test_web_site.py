@@ -19,7 +19,9 @@ import pytest
 from ircops.config import Address
 from ircops.ops.health import Condition, Fault
 from ircops.ops.vitals import Disk, Vitals
+from ircops.redact import redactor
 from ircops.ssh.inventory import Inventory
+from ircops.web import job_page
 from ircops.web.site import THREADS
 from tests.bench import Bench, with_bot
 from tests.people import until
@@ -469,3 +471,20 @@ def test_a_fault_of_ours_is_logged_and_says_nothing_to_the_visitor(
         assert "s3cret" in caplog.text
 
     visited(tmp_path, scene)
+
+
+def test_a_private_key_is_left_out_whole_wherever_a_block_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_page, "BLOCK", 20)
+    lines = [
+        "before",
+        "-----BEGIN PRIVATE KEY-----",
+        "MIIEvQ" * 6,
+        "IBADAN",
+        "-----END PRIVATE KEY-----",
+    ]
+    path = tmp_path / "out"
+    path.write_text("\n".join([*lines, "after", ""]))
+    shown = "".join(job_page._blocks(lambda: path.open("rb"), redactor()))
+    assert shown.split("\n") == ["before", lines[1], "***", "***", lines[4], "after", ""]

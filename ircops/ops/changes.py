@@ -83,7 +83,8 @@ def _is_change(entry: Entry, roles: Mapping[str, Role]) -> bool:
 
 def _change(entry: Entry) -> Change:
     if entry.call is None:
-        what = " ".join(filter(None, [NEWS.get(entry.event, entry.event), entry.network]))
+        news = NEWS.get(entry.event) or f"{entry.event}: {entry.line or entry.network}"
+        what = news.removesuffix(": ")
         return Change(entry.at, entry.at, "", what, entry.outcome, entry.hosts)
     outcome = "has not ended" if entry.event == "started" else entry.outcome
     _, denied, why = outcome.partition(DENIED)

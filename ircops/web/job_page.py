@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
 from ircops.errors import OpsError
+from ircops.redact import ByLine
 from ircops.ssh.spool import files
 from ircops.web.ansi import Painter, plain
 from ircops.web.templates import page, pieces
@@ -149,12 +150,14 @@ def _opened(job: Job) -> BinaryIO:
 
 def _blocks(opened: Opened, clean: Clean) -> Iterator[str]:
     """All of it in blocks of whole lines, each as a terminal would leave it, without secrets."""
+    by_line = ByLine(clean)  # a key may go on in the next block
     with opened() as file:
         while data := file.read(BLOCK) + file.readline(BLOCK):
             text = _OVERWRITTEN.sub("", data.decode(errors="replace").replace("\r\n", "\n"))
             # few have any; how it looks for them is made for lines
-            is_clean = clean(text) == text
-            yield text if is_clean else "\n".join(map(clean, text.split("\n")))
+            has_key = by_line.is_in_key or "PRIVATE KEY" in text
+            is_clean = not has_key and clean(text) == text
+            yield text if is_clean else "".join(map(by_line, text.splitlines(keepends=True)))
 
 
 def _painted(blocks: Iterable[str]) -> Iterator[str]:
