@@ -26,8 +26,12 @@ from ircops.errors import OK, BadConfig, OpsError, Refused
 from ircops.irc import Network
 from ircops.jobs import Jobs
 from ircops.ops import Parts
+from ircops.ops.lifetimes import Lifetimes
+from ircops.ops.machines import Machines
 from ircops.ops.locks import Locks
 from ircops.ops.maintenance import Maintenance
+from ircops.ops.offers import Offers, lost
+from ircops.ops.servers import Servers
 from ircops.quiet import Quiet
 from ircops.record import Record
 from ircops.rules import compiled
@@ -57,6 +61,7 @@ def check(settings: Settings, inventory: Inventory | None = None) -> Catalog:
     """Find every fault that can be known without reaching anything; BadConfig has them all."""
     inventory = inventory or Inventory(settings)
     faults, _ = inventory.check()
+    faults += lost(settings, inventory)
     rules = compiled(settings, inventory.resolve, faults)
     try:
         catalog = Catalog(settings)
@@ -75,9 +80,10 @@ class Bot:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._inventory = Inventory(settings)
-        self._catalog = check(settings, self._inventory)
         self.database = Database(settings.bot.database, settings.bot.state)
+        self._machines = Machines(self.database)
+        self._inventory = Inventory(settings, self._machines.snapshot)
+        self._catalog = check(settings, self._inventory)
         self._record = Record(self.database, _secrets(settings))
         self._transcript = Transcript(self.database, _secrets(settings), settings.bot.transcript)
         self._samples = Samples(self.database)
@@ -104,6 +110,7 @@ class Bot:
         self._open.enter_context(installed())
         await self._record.open()
         self._transcript.open()
+        await asyncio.to_thread(self._machines.load)
         self._scheduler = Scheduler(
             self.settings.schedules, self._handle, self._unasked, self.database
         )
@@ -120,6 +127,7 @@ class Bot:
         self._locks = Locks(self.database, self._outlet)
         await self._locks.load()
         self._turns = Turns(self._locks)
+        self._lifetimes = Lifetimes(self._machines, self._record, self._outlet)
         self.parts = self._build(self.settings, self._catalog, self._inventory)
         self.dispatch = Dispatch(self.parts, self._runner)
 
@@ -139,6 +147,9 @@ class Bot:
             samples=self._samples,
             maintenance=self._maintenance,
             links=self._web.links,
+            servers=Servers(
+                Offers(settings.providers, inventory, settings.ssh.key), self._machines, inventory
+            ),
             catalog=catalog,
             access=Access(settings, frozenset({"root", own_user()}), rules, self._totp),
             approvals=before.approvals if before else Approvals(),
@@ -163,6 +174,8 @@ class Bot:
         console = Console(self.settings.bot.console, self._handle)
         self._web.read_key(self.settings)
         left = await asyncio.to_thread(self._aftermath.read)
+        if left is not None:
+            await asyncio.to_thread(self._lifetimes.take_over)
         await console.start()
         await self._record.note("started")
         self._listen_to_signals()
@@ -185,6 +198,7 @@ class Bot:
         service.notify("READY=1")
         self._keep(self._aftermath.run(left, lambda: self.parts))
         self._keep(self._unanswered.ask_again(self._handle))
+        self._keep(self._lifetimes.run(lambda: self.parts))
         self._keep(service.watch(self._why_not_alive, self._one_line))
         try:
             return await self._until_over(running)
@@ -225,7 +239,7 @@ class Bot:
     async def reload(self) -> str:
         """Read ini and commands again; the old ones stay, and BadConfig says why, if the new have faults."""
         settings = ini.load(self.settings.path)
-        inventory = Inventory(settings)
+        inventory = Inventory(settings, self._machines.snapshot)
         catalog = await asyncio.to_thread(check, settings, inventory)  # inventories may be programs
         self._web.reload(settings)
         await self._scheduler.reload(settings.schedules)
@@ -418,6 +432,8 @@ def _secrets(settings: Settings) -> list[str]:
     for network in settings.networks.values():
         found += [value for value in vars(network).values() if isinstance(value, Secret) and value]
         found += [join.key for join in network.channels if join.key]
+    for provider in settings.providers.values():
+        found += [provider.account, provider.secret]
     found += [settings.bot.copy, Secret(password(settings.bot.database))]
     return [str.__str__(secret) for secret in found if secret]
 

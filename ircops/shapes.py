@@ -141,6 +141,8 @@ Spot = Annotated[
     ),
 ]
 Argument = Annotated[str, like(r"[A-Za-z][\w-]*=\S+", "it is argument=value, as in env=prod")]
+Choice = Annotated[str, like(r"[\w.-]+=\S+", "it is NAME=WHAT, as in small=1x512")]
+Ports = Annotated[str, like(r"\d{1,5}-\d{1,5}", "it is FIRST-LAST, as in 2200-2299")]
 Who = Annotated[
     str,
     like(

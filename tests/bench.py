@@ -64,8 +64,8 @@ class Asked:
     heard: Heard
     task: asyncio.Task[int]
 
-    async def end(self) -> Said:
-        async with asyncio.timeout(30):
+    async def end(self, seconds: float = 30) -> Said:
+        async with asyncio.timeout(seconds):
             code = await self.task
         await asyncio.sleep(0)  # the last words from its thread
         return Said(code, self.heard)

@@ -130,7 +130,7 @@ timezone = Europe/Berln
         ' did you mean "Europe/Berlin"?',
         "12: [command x] says nothing: give it run, script or click, or a role for a command there is",
         "13: unknown section [pages]; there are [bot] [network NAME] [channel NAME] [roles] [access NAME] [ssh]"
-        " [hosts] [groups] [command NAME] [schedule NAME] [health] [web] [check NAME] [watch NAME]",
+        " [hosts] [groups] [command NAME] [schedule NAME] [health] [web] [check NAME] [watch NAME] [provider NAME]",
     ]
 
 

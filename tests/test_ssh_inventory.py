@@ -119,10 +119,10 @@ def test_threads_that_are_first_at_once_build_the_nodes_once(
     known, made = inventory(), list[object]()
     real, all_here = known._made, threading.Barrier(8)
 
-    def slow(found: Any) -> Any:
+    def slow(found: Any, joined: Any) -> Any:
         made.append(found)
         threading.Event().wait(0.2)  # time for the others to come
-        return real(found)
+        return real(found, joined)
 
     monkeypatch.setattr(known, "_made", slow)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the path builds an Ops; an Ops does not build the path
     from ircops.ops.locks import Locks
     from ircops.ops.maintenance import Maintenance
     from ircops.ops.reports import Reports
+    from ircops.ops.servers import Servers
     from ircops.policy import Policy, Role
     from ircops.record import Entry, Record
     from ircops.schedule import Scheduler
@@ -55,6 +56,7 @@ class Parts:
     samples: Samples
     maintenance: Maintenance
     links: Links  # to pages of the bot's own web
+    servers: Servers
     catalog: Catalog
     access: Access
     approvals: Approvals

@@ -5,8 +5,8 @@ from __future__ import annotations
 import getpass
 import re
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +48,33 @@ class Host:
         )
 
 
+@dataclass(frozen=True)
+class Joined:
+    """Hosts from elsewhere than files, as they are at one moment: the machines that `!server` made."""
+
+    hosts: Mapping[str, HostLine] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)  # added to those of this name
+    apart: Mapping[str, str] = field(default_factory=dict)  # in no group nor @all, and why
+
+
+NONE_JOINED = Joined()
+Known = tuple[Found, Joined, Nodes]  # what holds at one moment
+
+
 class Inventory:
     """Every host and group by name. Used from any thread; reads its files again when they change."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, joined: Callable[[], Joined] = lambda: NONE_JOINED
+    ) -> None:
+        """`joined` gives the same object as long as nothing has changed."""
         self._settings = settings
+        self._joined = joined
         self._ssh = settings.ssh
         self._config = SshConfig(settings.ssh.config.expanduser())
         self._ansible = Ansible(settings.inventory)
         self._variables = {name: dict(line.variables) for name, line in settings.hosts.items()}
-        self._known: tuple[Found, Nodes] | None = None
+        self._known: Known | None = None
         self._making = threading.Lock()  # of what is known
 
     @property
@@ -82,25 +99,29 @@ class Inventory:
         there would leave in what was to be left out), for a pattern that matches nothing, for an empty set, and for
         one beyond MOST_HOSTS.
         """
-        return self._nodes().resolve(text, self._config.names)
+        _, joined, nodes = self._read()
+        return nodes.resolve(text, self._config.names | joined.apart.keys())
 
     def host(self, name: str) -> Host:
         """How `name` is reached. Raises OpsError when it is not known, or cannot be reached by what is said of it."""
-        found, nodes = self._known or self._read()
-        others = self._config.names
+        known = self._known
+        if known is None or known[1] is not self._joined():  # a machine is reached once it is made
+            known = self._read()
+        _, joined, nodes = known
+        others = self._config.names | joined.apart.keys()
         if name not in nodes.names and name not in others:
             raise OpsError(nodes.unknown([name], others))
-        return self._host(name, found)
+        return self._host(name, known)
 
     def variables(self, name: str) -> Mapping[str, str]:
         """What [hosts] says of `name` beyond how it is reached: `env=prod`."""
-        return self._variables.get(name, {})
+        return self._nodes().variables.get(name, {})
 
     def check(self) -> tuple[list[str], list[str]]:
         """Faults, and what is merely worth saying, each `file:line: …`; reaches no host."""
         settings = self._settings
         faults, notes = map(list, self._ansible.check())
-        found, nodes = self._read()
+        found, _, nodes = self._read()
         for section, ours, theirs in (
             ("hosts", settings.hosts, found.hosts),
             ("groups", settings.groups, found.groups),
@@ -121,28 +142,47 @@ class Inventory:
         return faults, notes
 
     def _nodes(self) -> Nodes:
-        return self._read()[1]
+        return self._read()[2]
 
-    def _read(self) -> tuple[Found, Nodes]:
+    def _read(self) -> Known:
         """What holds now; made anew when an inventory was read anew, by one thread while others wait for it."""
         found = self._ansible.found()
         with self._making:
-            if self._known is None or self._known[0] is not found:
-                self._known = (found, self._made(found))
-            return self._known
+            joined, known = self._joined(), self._known
+            if known is None or known[0] is not found or known[1] is not joined:
+                known = self._known = (found, joined, self._made(found, joined))
+            return known
 
-    def _made(self, found: Found) -> Nodes:
-        hosts = dict.fromkeys([*self._settings.hosts, *found.hosts])
-        return Nodes(hosts, self._settings.groups, found.groups, self._variables)
+    def _made(self, found: Found, joined: Joined) -> Nodes:
+        ready = {name: line for name, line in joined.hosts.items() if name not in joined.apart}
+        hosts = dict.fromkeys([*self._settings.hosts, *found.hosts, *ready])
+        texts, groups = dict(self._settings.groups), dict(found.groups)
+        for name, provider in self._settings.providers.items():  # known before it has a machine
+            groups.setdefault(provider.group or name, [])
+        for name, members in joined.groups.items():
+            if name in texts:
+                texts[name] = ",".join([texts[name], *members])
+            else:
+                groups[name] = [*groups.get(name, ()), *members]
+        variables = {name: dict(line.variables) for name, line in ready.items()} | self._variables
+        return Nodes(hosts, texts, groups, variables)
 
     def _host(
-        self, name: str, found: Found, path: tuple[str, ...] = (), jump: Host | None = None
+        self,
+        name: str,
+        known: Known,
+        path: tuple[str, ...] = (),
+        jump: Host | None = None,
     ) -> Host:
         """`path` are the hosts that are reached through this one; `jump` overrides how it is reached."""
+        found, joined, _ = known
         line = self._settings.hosts.get(name)
         if line is None and name in found.why_not:
             raise OpsError(found.why_not[name])
-        line = line or found.hosts.get(name, HostLine())
+        line = line or found.hosts.get(name) or joined.hosts.get(name)
+        if line is None and name in joined.apart:
+            raise OpsError(joined.apart[name])
+        line = line or HostLine()
         there = self._config.lookup(name)
         keys = (
             [line.key] if line.key else [*map(Path, there.get("identityfile", ())), *self._ssh.key]
@@ -150,7 +190,7 @@ class Inventory:
         certificate = there.get("certificatefile")
         through = line.jump or there.get("proxyjump", "none")
         if jump is None and through != "none":
-            jump = self._through(through, found, (*path, name))
+            jump = self._through(through, known, (*path, name))
         return Host(
             name=name,
             address=line.address or there["hostname"],
@@ -165,7 +205,7 @@ class Inventory:
             alias=there.get("hostkeyalias", ""),
         )
 
-    def _through(self, hops: str, found: Found, path: tuple[str, ...]) -> Host | None:
+    def _through(self, hops: str, known: Known, path: tuple[str, ...]) -> Host | None:
         """The last hop of `[user@]host[:port],…`, each reached through the one before (ssh_config ProxyJump)."""
         last: Host | None = None
         for hop in hops.replace(" ", "").split(","):
@@ -176,7 +216,7 @@ class Inventory:
                 return None
             if name in path:
                 raise OpsError(f"jump hosts in a circle: {' -> '.join((*path, name))}")
-            host = self._host(name, found, path, last)
+            host = self._host(name, known, path, last)
             last = replace(host, user=user or host.user, port=int(port or host.port))
         return last
 

@@ -41,6 +41,7 @@ class Nodes:
         """`texts` are groups in people's words, `groups` others as lists of hosts; the former count."""
         self._hosts = _set(hosts)
         self._texts = {name: _with_commas(text) for name, text in texts.items()}
+        self.variables = variables
         self._values = _by_value(variables)
         self.groups: dict[str, Any] = {}  # those without a fault
         for name in groups.keys() - self._texts.keys():

@@ -169,3 +169,22 @@ watches = Table(
     Column("name", String(255), primary_key=True),
     Column("body", Text, nullable=False),  # JSON: what is wrong, and who was told
 )
+
+machines = Table(
+    "machines",
+    metadata,
+    Column("label", String(36), primary_key=True),  # written on it by the call that creates it
+    Column("name", String(64), nullable=False, unique=True),  # the host it is afterwards
+    Column("provider", String(64), nullable=False),
+    Column("state", String(16), nullable=False),  # creating, setup, ready, stopped, failed
+    Column("port", Integer, nullable=False),
+    Column("job", Integer, nullable=False),  # that made it
+    Column("warned", Integer, nullable=False),  # how often, that its time is nearly up
+    Column("is_adopted", Integer, nullable=False),  # 1: the bot did not make it
+    Column("made_at", TIME, nullable=False),
+    Column("expires_at", String(27), nullable=False, server_default=""),  # "" = never
+    *(
+        _text(name)
+        for name in "id group image size user address jump host_key why by network channel".split()
+    ),
+)
