@@ -27,8 +27,8 @@ from ircops.irc import Network
 from ircops.jobs import Jobs
 from ircops.ops import Parts
 from ircops.ops.lifetimes import Lifetimes
-from ircops.ops.machines import Machines
 from ircops.ops.locks import Locks
+from ircops.ops.machines import Machines
 from ircops.ops.maintenance import Maintenance
 from ircops.ops.offers import Offers, lost
 from ircops.ops.servers import Servers
