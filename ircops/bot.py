@@ -16,15 +16,16 @@ from ircops import ini, rehearsal, service
 from ircops.access import Access
 from ircops.aftermath import Aftermath
 from ircops.approval import Approvals
-from ircops.call import Call, Kind, Outlet, Paged, Sender
+from ircops.call import Call, Sender
 from ircops.catalog import Catalog
-from ircops.config import Secret, Settings
+from ircops.config import Settings
 from ircops.console import Console, own_user
 from ircops.copies import Copies, targets
 from ircops.dispatch import Dispatch
 from ircops.errors import OK, BadConfig, OpsError, Refused
 from ircops.irc import Network
 from ircops.jobs import Jobs
+from ircops.notices import Notices
 from ircops.ops import Parts
 from ircops.ops.lifetimes import Lifetimes
 from ircops.ops.locks import Locks
@@ -34,11 +35,12 @@ from ircops.ops.offers import Offers, lost
 from ircops.ops.servers import Servers
 from ircops.quiet import Quiet
 from ircops.record import Record
+from ircops.redact import secrets_of
 from ircops.rules import compiled
 from ircops.runner import PATIENCE, Runner
 from ircops.schedule import Scheduler
 from ircops.ssh.inventory import Inventory
-from ircops.store.database import Database, password
+from ircops.store.database import Database
 from ircops.store.samples import Samples
 from ircops.terminal import installed
 from ircops.totp import Totp
@@ -84,8 +86,8 @@ class Bot:
         self._machines = Machines(self.database)
         self._inventory = Inventory(settings, self._machines.snapshot)
         self._catalog = check(settings, self._inventory)
-        self._record = Record(self.database, _secrets(settings))
-        self._transcript = Transcript(self.database, _secrets(settings), settings.bot.transcript)
+        self._record = Record(self.database, secrets_of(settings))
+        self._transcript = Transcript(self.database, secrets_of(settings), settings.bot.transcript)
         self._samples = Samples(self.database)
         self._maintenance = Maintenance(self.database)
         self._quiet = Quiet(lambda name: self.settings.channel(name))
@@ -93,6 +95,7 @@ class Bot:
         self._totp = Totp(settings.bot.state)
         self._runner = Runner()
         self._networks: dict[str, Network] = {}
+        self._notices = Notices(lambda: self.settings, self._networks, self._quiet)
         self._tasks: set[asyncio.Task[object]] = set()
         self._over = asyncio.Event()
         self._is_serving = False
@@ -105,29 +108,29 @@ class Bot:
         _make_state(self.settings.bot.state)
         await asyncio.to_thread(self.database.open)
         loop = asyncio.get_running_loop()
-        tell = self._record_trouble
+        tell = self._notices.record_trouble
         self.database.trouble = lambda fault: loop.call_soon_threadsafe(tell, fault)
         self._open.enter_context(installed())
         await self._record.open()
         self._transcript.open()
         await asyncio.to_thread(self._machines.load)
         self._scheduler = Scheduler(
-            self.settings.schedules, self._handle, self._unasked, self.database
+            self.settings.schedules, self._handle, self._notices.unasked, self.database
         )
         await self._scheduler.load()
         self._jobs = Jobs(
             self.settings.bot.state / "jobs", clean=lambda line: self._record.redact(line)
         )
-        self._aftermath = Aftermath(self.database, self._record, self._jobs, self._outlet)
+        self._aftermath = Aftermath(self.database, self._record, self._jobs, self._notices.to)
         self._unanswered = Unanswered(
-            self.database, lambda line: self._record.redact(line), self._outlet
+            self.database, lambda line: self._record.redact(line), self._notices.to
         )
         sources = Sources(self.database, self._networks, lambda: self.parts, self._why_not_alive)
-        self._web = Web(self.settings, lambda: self.parts, sources, self._tell_of_trouble)
-        self._locks = Locks(self.database, self._outlet)
+        self._web = Web(self.settings, lambda: self.parts, sources, self._notices.warn)
+        self._locks = Locks(self.database, self._notices.to)
         await self._locks.load()
         self._turns = Turns(self._locks)
-        self._lifetimes = Lifetimes(self._machines, self._record, self._outlet)
+        self._lifetimes = Lifetimes(self._machines, self._record, self._notices.to)
         self.parts = self._build(self.settings, self._catalog, self._inventory)
         self.dispatch = Dispatch(self.parts, self._runner)
 
@@ -185,7 +188,7 @@ class Bot:
                 self.settings,
                 self._handle,
                 write=self._transcript.add,
-                trouble=partial(self._trouble, name),
+                trouble=partial(self._notices.trouble, name),
             )
         running = [asyncio.create_task(network.run()) for network in self._networks.values()]
         await self._scheduler.start()
@@ -245,8 +248,8 @@ class Bot:
         await self._scheduler.reload(settings.schedules)
         old, self.settings = self.parts, settings
         self.parts = self.dispatch.parts = self._build(settings, catalog, inventory)
-        self._record.hide(_secrets(settings))
-        self._transcript.set(_secrets(settings), settings.bot.transcript)
+        self._record.hide(secrets_of(settings))
+        self._transcript.set(secrets_of(settings), settings.bot.transcript)
         for name, network in self._networks.items():
             if name in settings.networks:
                 network.reload(settings)
@@ -266,7 +269,7 @@ class Bot:
         if self._watches is None and self.settings.watches:
             from ircops.ops.watch import Watches
 
-            self._watches = Watches(lambda: self.parts, self._outlet, self._quiet.is_quiet)
+            self._watches = Watches(lambda: self.parts, self._notices.to, self._quiet.is_quiet)
         if self._watches is not None:
             await self._watches.reload()
 
@@ -336,47 +339,6 @@ class Bot:
         networks = ", ".join(f"{name} {network.status}" for name, network in self._networks.items())
         return f"{networks or 'no networks'}; {len(self.parts.jobs.running)} jobs"
 
-    def _outlet(self, channels: tuple[str, ...]) -> Outlet:
-        """Where reports for `channels` go: `#ops` on every network that has it, or `NETWORK/#ops`."""
-        outlets: list[Outlet] = []
-        for channel in channels:
-            wanted, _, name = channel.rpartition("/")
-            outlets += [
-                network.outlet(name)
-                for known, network in self._networks.items()
-                if wanted in ("", known) and _has(self.settings, known, name)
-            ]
-        return _Everywhere(outlets)
-
-    def _unasked(self, channels: tuple[str, ...]) -> Outlet:
-        """The same, but for their quiet hours."""
-        return _Everywhere([self._quiet.hushed(name, self._outlet((name,))) for name in channels])
-
-    def _trouble(self, network: str, channel: str, sentence: str) -> None:
-        """Tell the channels for it, but not the one that has it: there it would come late, or not at all."""
-        here = {channel.casefold(), f"{network}/{channel}".casefold()}
-        others = tuple(place for place in self.settings.bot.trouble if place.casefold() not in here)
-        if others:
-            self._unasked(others).write(Kind.REPORT, f"trouble on {network}: {sentence}")
-
-    def _tell_of_trouble(self, sentence: str) -> None:
-        """Tell the channels for it, if there are any."""
-        if self.settings.bot.trouble:
-            self._unasked(self.settings.bot.trouble).write(Kind.REPORT, sentence)
-
-    def _record_trouble(self, fault: str) -> None:
-        """Tell the channels for it, or the first of each network, that nothing runs, or, "", that all does again."""
-        first = (
-            f"{name}/{network.channels[0].name}" for name, network in self.settings.networks.items()
-        )
-        sentence = (
-            f"nothing runs, since it cannot be recorded: {fault}"
-            if fault
-            else "the record can be written again, and commands run"
-        )
-        log.log(logging.ERROR if fault else logging.INFO, "%s", sentence)
-        self._outlet(self.settings.bot.trouble or tuple(first)).write(Kind.REPORT, sentence)
-
     def _shared_with(self, sender: Sender) -> list[Place]:
         """The channels of ours that `sender` is in at this moment."""
         network = self._networks.get(sender.network)
@@ -398,44 +360,6 @@ class Bot:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("a background task failed", exc_info=error)
-
-
-class _Everywhere(Paged):
-    """An Outlet to several channels at once."""
-
-    def __init__(self, outlets: list[Outlet]) -> None:
-        self._outlets = outlets
-
-    def write(self, kind: Kind, text: str) -> None:
-        for outlet in self._outlets:
-            outlet.write(kind, text)
-        if not self._outlets:
-            log.info("report for no channel: %s", text)
-
-    def finish(self) -> None:
-        for outlet in self._outlets:
-            self.pass_on(outlet)
-            outlet.finish()
-
-    def more(self) -> list[str]:
-        return []
-
-
-def _has(settings: Settings, network: str, channel: str) -> bool:
-    joins = settings.networks[network].channels if network in settings.networks else ()
-    return any(join.name.casefold() == channel.casefold() for join in joins)
-
-
-def _secrets(settings: Settings) -> list[str]:
-    """Every secret the settings hold, to be kept off the record."""
-    found = []
-    for network in settings.networks.values():
-        found += [value for value in vars(network).values() if isinstance(value, Secret) and value]
-        found += [join.key for join in network.channels if join.key]
-    for provider in settings.providers.values():
-        found += [provider.account, provider.secret]
-    found += [settings.bot.copy, Secret(password(settings.bot.database))]
-    return [str.__str__(secret) for secret in found if secret]
 
 
 def _make_state(state: Path) -> None:

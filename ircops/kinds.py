@@ -21,6 +21,13 @@ Where = NewType(
 Faults = Iterator[tuple[str, str]]  # a key to look at, `*` = all, and what its [section] has wrong
 
 
+class Secret(str):
+    """A value that is never shown: its repr is stars; `str.__str__` gives it to the one who needs it."""
+
+    def __repr__(self) -> str:
+        return "'***'" if self else "''"
+
+
 @dataclass(frozen=True)
 class Hours:
     """`22:00-07:00`: a part of each day; it may go over midnight."""

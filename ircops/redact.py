@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from ircops.config import Secret, Settings
+from ircops.store.database import password
+
 WORD = r"(?:password|passwd|passphrase|secret|token|api[-_]?key)[\w-]{0,30}"
 VALUE = r"""("[^"]*"?|'[^']*'?|\S+)"""
 PATTERNS = (  # what stands before a secret, the secret, what stands after it
@@ -81,3 +84,14 @@ def redactor(secrets: Iterable[str] = ()) -> Callable[[str], str]:
         return text
 
     return redact
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret that the settings hold."""
+    found = [settings.bot.copy, Secret(password(settings.bot.database))]
+    for network in settings.networks.values():
+        found += [value for value in vars(network).values() if isinstance(value, Secret)]
+        found += [join.key for join in network.channels]
+    for provider in settings.providers.values():
+        found += [provider.account, provider.secret]
+    return [str.__str__(secret) for secret in found if secret]

@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from ircops.redact import ByLine, redactor
+from ircops.config import Bot, Join, Network, Provider, Secret, Settings, Where
+from ircops.redact import ByLine, redactor, secrets_of
 
 
 @pytest.mark.parametrize(
@@ -85,3 +86,21 @@ def test_a_key_that_is_cut_off_does_not_eat_what_follows(after, shown):
     whole = ByLine(redactor())
     whole("-----BEGIN RSA PRIVATE KEY-----MIIE-----END RSA PRIVATE KEY-----")
     assert whole("shown") == "shown"
+
+
+def test_the_secrets_of_the_settings_are_all_that_must_never_be_said() -> None:
+    network = Network(
+        sasl_password=Secret("one"),
+        server_password=Secret("two"),
+        channels=(Join("#ops"), Join("#secret", Secret("three"))),
+    )
+    settings = Settings(
+        bot=Bot(
+            copy=Secret("https://four"), database=Where("postgresql+psycopg://bot:five@db/ircops")
+        ),
+        networks={"one": network},
+        providers={"aws": Provider(account=Secret("six"), secret=Secret("seven"))},
+    )
+    found = secrets_of(settings)
+    assert sorted(found) == sorted(["one", "two", "three", "https://four", "five", "six", "seven"])
+    assert all(type(secret) is str for secret in found)
