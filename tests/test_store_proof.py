@@ -234,7 +234,7 @@ def test_the_channel_is_told_once_that_nothing_runs_and_once_that_all_does_again
             places.append(channels)
             return heard
 
-        bench.bot._outlet = outlet  # type: ignore[assignment,method-assign]
+        bench.bot._notices.to = outlet  # type: ignore[assignment,method-assign]
         path = bench.bot.database.path
         away = path.rename(path.with_name("away"))
         for _ in range(3):

@@ -158,8 +158,11 @@ def _execute(channel: Any, command: bytes, environment: dict[bytes, bytes]) -> N
             feeder.join()
     except (OSError, ValueError) as error:  # no memory for a process, or a NUL in the command
         log.warning("cannot run %r: %s", command, error)
+    except EOFError:  # the client hung up before it was told the end
+        pass
     finally:
-        channel.close()
+        with contextlib.suppress(EOFError):
+            channel.close()
 
 
 def _feed(channel: Any, stdin: IO[bytes]) -> None:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,8 @@ class Hypervisor:
     def podman(self, *words: str) -> str:
         """Run podman there, beside ircops."""
         command = ["podman", *self.options, *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, f"{words}: {done.stderr}"
         return done.stdout
 
     @property
@@ -61,12 +63,13 @@ def hypervisor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hypervisor]
         why = f"needs root and podman runc busybox (apt install); lacking: {lacking}"
         (pytest.fail if os.environ.get("CI") and lacking else pytest.skip)(why)
     directory = tmp_path_factory.mktemp("hypervisor")
+    run = tempfile.TemporaryDirectory(prefix="hypervisor-")  # podman takes 50 characters at most
     options = (
-        *("--root", f"{directory}/root", "--runroot", f"{directory}/run"),
+        *("--root", f"{directory}/root", "--runroot", run.name),
         *("--tmpdir", f"{directory}/tmp", "--cgroup-manager", "cgroupfs"),
         *("--events-backend", "file", "--runtime", "runc"),
     )
-    with serve(directory) as sshd:
+    with run, serve(directory) as sshd:
         made = Hypervisor(sshd, options)
         archive = _root(directory)
         try:

@@ -61,6 +61,7 @@ EXAMPLES = {
     "reason": "word",
     "span": "1h",
     "seconds": "1h",
+    "size": "small",
     "measure": "load",
     "script.name": "probe",
     "put.name": "probe",
