@@ -290,6 +290,23 @@ def test_calls_are_numbered_in_the_order_they_came(database):
     assert numbers() == list(range(21, 41))  # also over a restart
 
 
+def test_who_comes_while_others_wait_for_a_number_does_not_overtake_them(database):
+    record, asked, given = Record(database), [], []
+
+    async def one(name: int) -> None:
+        asked.append(name)
+        async with record.entry(call()) as entry:
+            given.append((entry.number, name))
+        if len(asked) < 500:  # at each turn of the loop one more comes
+            await one(len(asked))
+
+    async def work() -> None:
+        await asyncio.gather(*map(one, range(200)))
+
+    on(record, work)
+    assert [name for _, name in sorted(given)] == asked
+
+
 PROCESS = """
 import asyncio, sys
 from pathlib import Path

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 RETRY = 5.0  # seconds until what could not be written is tried again
 LINGER = 0.01  # seconds that a row nobody waits for may wait for company
-BLOCK = 64  # numbers for calls taken at a time; a bot that is killed leaves its rest unused
+BLOCK = 64  # numbers for calls taken at a time, at the least; a bot that is killed leaves its rest unused
 
 
 class Numbered(Protocol):
@@ -56,6 +56,7 @@ class Writer:
         self._waiting: deque[Append] = deque()
         self._numbers: deque[int] = deque()  # taken, for calls to come
         self._asking = asyncio.Lock()
+        self._askers = 0  # who wait for a number; nobody may overtake them
         self._writing = threading.Lock()
         self._thread: ThreadPoolExecutor | None = None
 
@@ -75,13 +76,17 @@ class Writer:
 
     async def number(self, call: Numbered) -> None:
         """Give `call` the next number, in the order they ask. Raises Unrecorded where none is to be had."""
-        if not self._numbers or self._asking.locked():  # else nobody has asked before us
+        if self._numbers and not self._askers:
+            call.number = self._numbers.popleft()
+            return
+        self._askers += 1
+        try:
             async with self._asking:
                 while not self._numbers:
                     await self._put(Append(None, None, must=True))
                 call.number = self._numbers.popleft()
-        else:
-            call.number = self._numbers.popleft()
+        finally:
+            self._askers -= 1
 
     async def put(
         self, row: Mapping[str, Any], call: Numbered | None = None, must: bool = False
@@ -178,7 +183,8 @@ class Writer:
         if not batch:
             return
         with self._database.append() as connection:
-            taken = _take_numbers(connection) if len(self._numbers) < BLOCK // 2 else range(0)
+            is_short = len(self._numbers) < BLOCK // 2
+            taken = _take_numbers(connection, BLOCK + self._askers) if is_short else range(0)
             spare = iter(taken)
             rows = []
             for append in batch:
@@ -214,11 +220,11 @@ class Writer:
             self._numbers.clear()
 
 
-def _take_numbers(connection: sqlite3.Connection) -> range:
-    """The next numbers for calls; they are taken when the transaction commits."""
+def _take_numbers(connection: sqlite3.Connection, count: int) -> range:
+    """The next numbers for so many calls; they are taken when the transaction commits."""
     change = "UPDATE counters SET value = value + ? WHERE name = 'call' RETURNING value"
-    ((last,),) = connection.execute(change, (BLOCK,)).fetchall()
-    return range(last - BLOCK + 1, last + 1)
+    ((last,),) = connection.execute(change, (count,)).fetchall()
+    return range(last - count + 1, last + 1)
 
 
 def _release(done: asyncio.Future[None]) -> None:
