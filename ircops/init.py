@@ -18,6 +18,7 @@ from ircops.errors import OpsError
 from ircops.values import expand, reader
 
 PLAIN_PORT = 6667  # where servers speak without TLS, by custom
+EXAMPLES = frozenset({"provider lab", "check writable"})  # sections that nobody answered for
 WITNESS = """
 
 # ---- a witness -----------------------------------------------------------------------------------
@@ -122,7 +123,8 @@ def write(answers: Answers) -> str:
             line = f"[{titles.get(section, section)}]"
         elif (key := re.match(r"#?(\w+) =", line)) and (value := given.get((section, key[1]))):
             line = f"{key[1]} = {value}"
-        lines.append(line)
+        is_live = bool(line) and not line.startswith("#")
+        lines.append(f"#{line}" if section in EXAMPLES and is_live else line)
         if header and section == "hosts":
             lines += ["", *(f"{host} =" for host in answers.hosts.split())]
     return "\n".join(lines) + WITNESS.format(channel=channel)

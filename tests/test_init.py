@@ -62,6 +62,15 @@ def test_what_is_not_answered_stays_documented() -> None:
     assert "hunter2" not in repr(ANSWERS)
 
 
+def test_what_is_only_an_example_does_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ircops.ini"
+    path.write_text(write(Answers("ops", Address("irc.example.org", 6697), True, "#ops")))
+    settings = ini.load(path)
+    assert (settings.providers, settings.checks) == ({}, {})
+    assert list(settings.watches) == ["fleet"]
+    assert "#[provider lab]" in path.read_text()
+
+
 def test_enter_alone_gives_settings_without_a_fault(tmp_path: Path) -> None:
     answers, _ = asked()
     init(tmp_path / "ircops.ini", answers)

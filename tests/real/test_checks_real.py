@@ -6,12 +6,16 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
+import httpx
 import pytest
 
 from ircops.errors import FAILED, OK
 from tests.bench import Bench, with_bot
+from tests.people import until
+from tests.real.ircds import free_ports
 from tests.real.sshd import HOSTS, Sshd
 from tests.real.test_commands_real import SETTINGS
 
@@ -70,6 +74,38 @@ run = {PLUGINS}/check_load -w 1000,1000,1000 -c 2000,2000,2000
 on = @web
 [check door]
 run = {PLUGINS}/check_tcp -H {HOSTS["web1"]} -p {sshd.port}
+"""
+    with_bot(tmp_path, settings(sshd, checks), scene)
+
+
+def test_what_a_plugin_measures_is_drawn(sshd: Sshd, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+
+    async def scene(bench: Bench) -> None:
+        bot = bench.bot
+        bot._web.read_key(bot.settings)
+        bot._web.open()
+        try:
+            await until(lambda: bot.parts.links.to("x"))
+            await bench.say("health web1")
+            said = await bench.say("graph burden:load1 web1 1h")
+            link = re.search(r"http://\S+", said.text)
+            assert link is not None, said.text
+            async with httpx.AsyncClient() as client:
+                seen = await client.get(link[0])
+                assert seen.status_code == 200 and "burden:load1" in seen.text
+                drawn = await client.get(bot.parts.links.to("graph/web1/burden:load1.svg?hours=1"))
+            assert ElementTree.fromstring(drawn.text).tag.endswith("svg")
+            assert "burden:load1" in drawn.text and "web1" in drawn.text
+        finally:
+            await bot._web.close()
+
+    checks = f"""
+[check burden]
+run = {PLUGINS}/check_load -w 1000,1000,1000 -c 2000,2000,2000
+on = web1
+[web]
+listen = 127.0.0.1:{port}
 """
     with_bot(tmp_path, settings(sshd, checks), scene)
 
