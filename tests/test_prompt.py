@@ -155,7 +155,9 @@ def test_at_a_terminal(bot: Path) -> None:
     terminal.type("carol\n")
     assert "good day, carol" in terminal.until(r"\nircops> ")
     # a line that was not meant
-    terminal.type("hello nobo\x03")
+    terminal.type("hello nobo")
+    terminal.until("nobo")  # Python's input may miss what interrupts it while it reads
+    terminal.type("\x03")
     terminal.until(r"ircops> $")
     # a secret is not remembered
     terminal.type("hello --token abc123\n")
