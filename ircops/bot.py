@@ -174,7 +174,7 @@ class Bot:
 
     async def serve(self) -> int:
         """Open the doors and stay until told to stop; gives the exit code."""
-        console = Console(self.settings.bot.console, self._handle)
+        console = Console(self.settings.bot.console, self._handle, self.dispatch.following)
         self._web.read_key(self.settings)
         left = await asyncio.to_thread(self._aftermath.read)
         if left is not None:

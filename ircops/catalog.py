@@ -180,6 +180,13 @@ class Catalog:
         asks += ["a confirmation"] * policy.confirm + ["a one-time code"] * policy.totp
         return [*_explained(context, shown), "needs " + ", ".join(asks)]
 
+    def following(self, words: list[str], may: May) -> list[str]:
+        """The names of commands that may come after `words`, of those the asker may run; () after a whole command."""
+        links = self._walk(words)
+        if len(links) < len(words):
+            return []
+        return sorted(self._shown(links[-1] if links else self.root, " ".join(words), may))
+
     def inside(self, context: click.Context, may: May) -> list[str]:
         """The commands in the group of `context` that the asker may run; () if it is none."""
         return self._shown(context.command, " ".join(self._names(links_of(context))), may)

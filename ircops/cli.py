@@ -104,12 +104,13 @@ def do(config: Path | None, console: Path | None, line: tuple[str, ...]) -> None
 @click.option("--console", type=click.Path(path_type=Path), help="The socket of the running bot.")
 def console(config: Path | None, console: Path | None) -> None:
     """Take lines to the running bot, for when IRC is down: at a prompt, or from a file on stdin."""
-    from ircops.prompt import Typist
+    from ircops.prompt import Typist, following
     from ircops.prompt import console as talk
 
     settings = None if console else load(config)
     path = console or (settings.bot.console if settings else Path())
-    sys.exit(talk(path, _show, Typist(settings.bot.prefix if settings else "!")))
+    prefix = settings.bot.prefix if settings else "!"
+    sys.exit(talk(path, _show, Typist(prefix, lambda begun: following(path, begun))))
 
 
 async def _do_here(settings: Settings, line: str) -> int:

@@ -2,7 +2,8 @@
 
 The client (`prompt.py`) sends one JSON object a line, `{"line": "load @web"}`, and gets
 `{"kind": "ANSWER", "text": …}` for each line of the reply and `{"exit": 0}` at the end; `{"answer": "yes"}`
-answers a question, `{"stop": ""}` asks the call to stop. Closing the socket does so, too.
+answers a question, `{"stop": ""}` asks the call to stop. Closing the socket does so, too. `{"begun": "service "}` is
+answered by `{"next": "logs restart …"}`: the words that may follow, of commands that the caller may run.
 """
 
 from __future__ import annotations
@@ -31,9 +32,15 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 class Console:
     """Listens on `path`; the bot's own user and group can connect, what they may do is for [roles] to say."""
 
-    def __init__(self, path: Path, handle: Callable[[Call], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        handle: Callable[[Call], Awaitable[int]],
+        following: Callable[[Call], list[str]] = lambda call: [],
+    ) -> None:
+        """`following` gives the words that may come after the line of a call; it is not run."""
         self._path = path
-        self._handle = handle
+        self._handle, self._following = handle, following
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -75,11 +82,17 @@ class Console:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One caller, one call."""
         request = _message(await reader.readline())
-        if "line" not in request:
+        if not request.keys() & {"line", "begun"}:
             return
         name = _peer(writer.get_extra_info("socket"))
         sender = Sender(door="console", name=name, account=name, evidence="SO_PEERCRED")
-        call = Call(sender, request["line"], Reply(_Lines(writer)))
+        reply = Reply(_Lines(writer))
+        if "begun" in request:
+            words = self._following(Call(sender, request["begun"], reply))
+            _write(writer, next=" ".join(words))
+            await writer.drain()
+            return
+        call = Call(sender, request["line"], reply)
         answers = asyncio.create_task(_read_answers(reader, call))
         try:
             code = await self._handle(call)

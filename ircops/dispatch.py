@@ -49,6 +49,12 @@ class Dispatch:
             with self._open(call):
                 return await self._answer(call, entry)
 
+    def following(self, call: Call) -> list[str]:
+        """The words that may follow the line of `call`: commands that its sender may run there."""
+        access = self.parts.access
+        may = access.may(access.identify(call.sender), call)
+        return self.parts.catalog.following(call.line.split(), may)
+
     async def _answer(self, call: Call, entry: Open) -> int:
         try:
             return await self._take(call, entry)

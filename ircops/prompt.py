@@ -27,6 +27,7 @@ Question = Callable[[str], str | None]  # gives the answer; None: there is nobod
 
 HISTORY = Path("ircops/console_history")  # in $XDG_STATE_HOME
 REMEMBERED = 1000  # lines
+PATIENCE = 1.0  # seconds for the bot to say how a line may go on
 LEAVE = ("exit", "quit")
 
 
@@ -50,6 +51,17 @@ def ask(path: Path, line: str, show: Show, question: Question) -> int | None:
                 else:
                     show(kind, message["text"])
     raise OpsError("the bot closed the console before the call ended; see its log")
+
+
+def following(path: Path, begun: str) -> list[str]:
+    """The words that may follow `begun` for the bot at `path`; none if it does not say so at once."""
+    with socket.socket(socket.AF_UNIX) as connection, suppress(OSError, OpsError, ValueError):
+        connection.settimeout(PATIENCE)
+        if _connected(connection, path):
+            _send(connection, begun=begun)
+            for received in _lines(connection):
+                return str(json.loads(received).get("next", "")).split()
+    return []
 
 
 def listens(path: Path) -> bool:
@@ -125,12 +137,36 @@ def _handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[Non
 class Typist:
     """Who types, or the file that is read instead."""
 
-    def __init__(self, prefix: str = "!") -> None:
-        """`prefix` is what people say before a command on IRC; here they need not."""
-        self._prefix = prefix
+    def __init__(
+        self, prefix: str = "!", following: Callable[[str], list[str]] = lambda begun: []
+    ) -> None:
+        """`prefix` is what people say before a command on IRC; here they need not. Tab asks `following`."""
+        self._prefix, self._following = prefix, following
+        self._fitting: list[str] = []
         self.is_there = sys.stdin.isatty()
         if self.is_there:
             _remember()
+            self._complete_by_tab()
+
+    def _complete_by_tab(self) -> None:
+        import readline
+
+        readline.set_completer_delims(" ")
+        readline.set_completer(self._completion)
+        readline.parse_and_bind("tab: complete")
+
+    def _completion(self, text: str, number: int) -> str | None:
+        """What readline asks for: the words that `text` may become, one after the other, then None."""
+        import readline
+
+        if number == 0:
+            begun = readline.get_line_buffer()[: readline.get_begidx()].strip()
+            before = self._prefix if not begun and text.startswith(self._prefix) else ""
+            words = self._following(begun.removeprefix(self._prefix))
+            self._fitting = [
+                f"{before}{word} " for word in words if word.startswith(text.removeprefix(before))
+            ]
+        return self._fitting[number] if number < len(self._fitting) else None
 
     def lines(self) -> Iterator[str]:
         """What is to be done, until the end; nothing that is empty or a remark."""

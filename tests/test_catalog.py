@@ -118,6 +118,16 @@ def test_help_shows_only_what_the_asker_may_run(tmp_path: Path) -> None:
     assert "nothing yet" in commands.overview(may(User("eve", Role.NOBODY)))[0]
 
 
+def test_what_may_follow_is_what_the_asker_may_run(tmp_path: Path) -> None:
+    commands, viewer = catalog(tmp_path), may(DAVE)
+    assert {"load", "service"} <= set(commands.following([], viewer))
+    assert "run" not in commands.following([], viewer)
+    assert "run" in commands.following([], may(CAROL))
+    assert commands.following(["service"], viewer) == ["status"]
+    assert commands.following(["load"], viewer) == []
+    assert commands.following(["service", "status", "nginx"], viewer) == []
+
+
 def test_an_explanation_fits_three_lines(tmp_path: Path) -> None:
     (tmp_path / "greet.py").write_text(OWN)
     commands = catalog(tmp_path, greet=Command(approvals=2, confirm=True))

@@ -12,7 +12,7 @@ import pytest
 from ircops.call import Call, Kind
 from ircops.console import Console, own_user
 from ircops.errors import OpsError, Stopped
-from ircops.prompt import Question, Show
+from ircops.prompt import Question, Show, following
 from ircops.prompt import ask as ask_here
 from tests.people import until
 
@@ -42,6 +42,30 @@ def with_console(path: Path, handle: Handle, scene: Callable[[], Awaitable[None]
         assert not path.exists()
 
     asyncio.run(run())
+
+
+def test_the_words_that_may_follow_are_told_and_nothing_is_run(tmp_path: Path) -> None:
+    socket, begun = tmp_path / "s", []
+
+    async def handle(call: Call) -> int:
+        raise AssertionError("it was not to be run")
+
+    def words(call: Call) -> list[str]:
+        begun.append((call.sender.account, call.line))
+        return ["pause", "resume"]
+
+    async def run() -> None:
+        console = Console(socket, handle, words)
+        await console.start()
+        try:
+            found = await asyncio.to_thread(following, socket, "schedule ")
+        finally:
+            await console.stop()
+        assert found == ["pause", "resume"]
+        assert await asyncio.to_thread(following, socket, "schedule ") == []  # nobody listens
+
+    asyncio.run(run())
+    assert begun == [(own_user(), "schedule ")]
 
 
 def test_a_line_is_answered_with_its_exit_code(tmp_path: Path) -> None:

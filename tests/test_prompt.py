@@ -149,6 +149,11 @@ def test_at_a_terminal(bot: Path) -> None:
     assert "\nhello world" in terminal.until(r"\nircops> ")
     terminal.type("helo\n")
     assert "did you mean hello?" in terminal.until(r"\nircops> ")
+    # the rest of a word, by the tab key
+    terminal.type("sched\tpau\t")
+    assert "schedule pause " in terminal.until("pause ")
+    terminal.type("--help\n")
+    assert "usage: schedule pause" in terminal.until(r"\nircops> ")
     # what it asks is asked here
     terminal.type("greet\n")
     terminal.until("who is there: ?")
@@ -163,7 +168,7 @@ def test_at_a_terminal(bot: Path) -> None:
     terminal.type("hello --token abc123\n")
     terminal.until(r"\nircops> ")
     assert terminal.end() == 0
-    kept = ["whoami", "hello world", "hello world", "helo", "greet"]
+    kept = ["whoami", "hello world", "hello world", "helo", "schedule pause --help", "greet"]
     assert terminal.history.read_text().splitlines() == kept
     assert terminal.history.stat().st_mode & 0o077 == 0
 
