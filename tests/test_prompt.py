@@ -120,6 +120,23 @@ class Terminal:
             shown += piece.decode(errors="replace")
         return shown
 
+    def interrupt(self) -> None:
+        """Ctrl-C, once it waits: Python's input may miss one that comes between its prompt and its waiting."""
+        seen: list[str] = []
+
+        def waits() -> bool:
+            seen.append(self._used)
+            return seen[-1].startswith("S") and seen[-5:] == seen[-1:] * 5
+
+        until_true(waits)
+        self.type("\x03")
+
+    @property
+    def _used(self) -> str:
+        """Its state and the CPU it has used, as proc(5) has them."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return " ".join([fields[0], *fields[11:13]])
+
     def end(self) -> int:
         """What it ends with, after Ctrl-D."""
         self.type("\x04")
@@ -161,8 +178,8 @@ def test_at_a_terminal(bot: Path) -> None:
     assert "good day, carol" in terminal.until(r"\nircops> ")
     # a line that was not meant
     terminal.type("hello nobo")
-    terminal.until("nobo")  # Python's input may miss what interrupts it while it reads
-    terminal.type("\x03")
+    terminal.until("nobo")
+    terminal.interrupt()
     terminal.until(r"ircops> $")
     # a secret is not remembered
     terminal.type("hello --token abc123\n")
@@ -178,12 +195,12 @@ def test_ctrl_c_stops_what_runs_and_shows_what_became_of_it(bot: Path) -> None:
     terminal.until("ircops> ")
     terminal.type("nap\n")
     terminal.until("began")
-    terminal.type("\x03")
+    terminal.interrupt()
     assert "error: stopped at its console" in terminal.until(r"\nircops> ")
     # at a question, too
     terminal.type("greet\n")
     terminal.until("who is there: ?")
-    terminal.type("\x03")
+    terminal.interrupt()
     assert "error: stopped at its console" in terminal.until(r"\nircops> ")
     terminal.type("jobs\n")
     assert "nothing is running" in terminal.until(r"\nircops> ")

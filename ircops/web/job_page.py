@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,7 @@ def page_of(visit: Visit) -> Content:
     clean, length = visit.parts.record.redact, _length(job)
     facts = _facts(job, clean)
     refresh = AGAIN if job.ended is None and length < ENOUGH else 0
-    blocks = _blocks(partial(_opened, job), clean)
+    blocks: Generator[str] = _blocks(partial(_opened, job), clean)
     if not length and job.ended is None:
         blocks = (f"{clean(line)}\n" for line in job.tail(LAST))
     values = {"number": number, "facts": facts, "until": visit.until, "refresh": refresh}
@@ -54,7 +54,7 @@ def page_of(visit: Visit) -> Content:
         "as_text": visit.link(f"job/{number}.txt"),
     }
     values |= {"files": [_file(visit, number, path) for path in files(job.spooled)]}
-    return Content("text/html; charset=utf-8", pieces("job.html", **values))
+    return Content("text/html; charset=utf-8", pieces("job.html", **values), blocks.close)
 
 
 def text_of(visit: Visit) -> Content:
@@ -74,7 +74,8 @@ def text_of_host(visit: Visit) -> Content:
 
 
 def _text(opened: Opened, visit: Visit) -> Content:
-    return Content(TEXT, map(plain, _blocks(opened, visit.parts.record.redact)))
+    blocks = _blocks(opened, visit.parts.record.redact)
+    return Content(TEXT, map(plain, blocks), blocks.close)
 
 
 def _facts(job: Job, clean: Clean) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _opened(job: Job) -> BinaryIO:
         return io.BytesIO(bytes(job.head))
 
 
-def _blocks(opened: Opened, clean: Clean) -> Iterator[str]:
+def _blocks(opened: Opened, clean: Clean) -> Generator[str]:
     """All of it in blocks of whole lines, each as a terminal would leave it, without secrets."""
     by_line = ByLine(clean)  # a key may go on in the next block
     with opened() as file:

@@ -7,6 +7,7 @@ make sure of, too.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -115,7 +116,8 @@ class Site:
                 return Response(content.body, media_type=content.media_type)
             if request.method == "HEAD":
                 return StreamingResponse(iter(()), media_type=content.media_type)
-            return StreamingResponse(self._pulled(content.body), media_type=content.media_type)
+            pieces = self._pulled(content.body, content.close)
+            return StreamingResponse(pieces, media_type=content.media_type)
 
         return endpoint
 
@@ -123,10 +125,31 @@ class Site:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, partial(function, *arguments))
 
-    async def _pulled(self, pieces: Iterator[str]) -> AsyncIterator[bytes]:
-        """Have the next piece made when the one before has left: a reader who is slow costs no memory."""
-        while (piece := await self._in_thread(next, pieces, None)) is not None:
-            yield piece.encode(errors="replace")
+    async def _pulled(
+        self, pieces: Iterator[str], close: Callable[[], object]
+    ) -> AsyncIterator[bytes]:
+        """Have the next piece made when the one before has left: a reader who is slow costs no memory.
+
+        One who leaves may do so while the next is made in its thread: they are closed after that.
+        """
+        turn = threading.Lock()
+
+        def make() -> str | None:
+            with turn:
+                return next(pieces, None)
+
+        def end() -> None:
+            with turn:
+                close()
+
+        try:
+            while (piece := await self._in_thread(make)) is not None:
+                yield piece.encode(errors="replace")
+        finally:
+            try:
+                self._threads.submit(end)
+            except RuntimeError:  # the web is closed, and with it its threads
+                end()
 
     async def _index(self, request: Request) -> Response:
         return _note(

@@ -22,6 +22,7 @@ class Content:
 
     media_type: str
     body: bytes | Iterator[str]
+    close: Callable[[], object] = lambda: None  # of the pieces, also of a reader who left
 
 
 @dataclass(frozen=True)
