@@ -26,6 +26,10 @@ def test_a_sparkline_has_a_block_for_each_value_and_a_gap_for_none() -> None:
     assert sparkline([5, 5, 5]) == "▁▁▁"
     assert sparkline([50, 200, -9], 0, 100) == "▅█▁"
     assert sparkline([]) == ""
+    # from nothing to the highest
+    assert sparkline([0, 1, 2, 4], low=0.0) == "▁▃▅█"
+    assert sparkline([0, 0], low=0.0) == "▁▁"
+    assert sparkline([-1, 5], low=0.0) == "▁█"
 
 
 def test_a_plot_goes_up_where_the_values_do() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ircops.ops.trends import Trends, about, full_in, slope, spark
+from ircops.ops.trends import Trends, about, full_in, slope
 from ircops.store.samples import Samples
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -50,12 +50,6 @@ def test_too_little_is_no_trend():
 )
 def test_people_get_round_numbers(seconds, said):
     assert about(seconds) == said
-
-
-def test_sparks_go_from_nothing_to_the_highest():
-    assert spark([0, 1, 2, 4]) == "▁▃▅█"
-    assert spark([0, 0]) == "▁▁"
-    assert spark([-1, 5]) == "▁█"
 
 
 def test_the_samples_tell_which_disks_are_full_soon(database):

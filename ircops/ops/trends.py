@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from ircops.ops.plots import sparkline
 from ircops.store.samples import Samples
 
 WINDOW = timedelta(days=7)  # that a trend is seen in
@@ -14,7 +15,6 @@ LEAST_SPAN = timedelta(hours=2)  # of history
 WATCHED = ("disk:", "inodes:")  # measures in percent that are full at 100
 FRESH = timedelta(minutes=10)
 NEVER = datetime.min.replace(tzinfo=UTC)
-BARS = "▁▂▃▄▅▆▇█"
 
 History = dict[tuple[str, str], list[tuple[float, float]]]  # by host and measure; seconds and mean
 
@@ -84,16 +84,8 @@ class Trends:
         for measure in measures:
             points = self._samples.series(host, measure, now - timedelta(days=1), now, 8)
             if len(points) > 2:
-                found[measure] = spark([point.mean for point in points])
+                found[measure] = sparkline((point.mean for point in points), low=0.0)
         return found
-
-
-def spark(values: Sequence[float]) -> str:
-    """`▁▂▅▇`: from nothing to the highest."""
-    top = max([*values, 1e-9])
-    return "".join(
-        BARS[min(int(max(value, 0) / top * len(BARS)), len(BARS) - 1)] for value in values
-    )
 
 
 def about(seconds: float) -> str:
