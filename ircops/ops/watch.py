@@ -230,7 +230,7 @@ class Watches:
             fault = ""
         except OpsError as error:
             fault = sentence(error)
-        except Exception as error:
+        except Exception as error:  # a bug met in one watch ends neither it nor the others
             fault = repr(error)
             if fault != self._told.get(name):
                 log.exception("watch %s", name)
