@@ -53,6 +53,12 @@ def test_values_come_back_by_the_minute_oldest_first(samples):
     assert shape(points) == [(NINE + n * MINUTE, v, v, v) for n, v in enumerate([1, 3, 2])]
 
 
+def test_what_was_measured_in_this_very_second_counts_though_the_minute_has_just_begun(samples):
+    add(samples, NINE + timedelta(milliseconds=100), [1])
+    now = NINE + timedelta(milliseconds=300)
+    assert shape(samples.series("web1", "load", now - HOUR, now)) == [(NINE, 1, 1, 1)]
+
+
 def test_several_values_of_a_minute_are_one_step_with_its_low_mean_and_high(samples):
     add(samples, NINE, [1, 6, 2], every=timedelta(seconds=20))
     assert shape(samples.series("web1", "load", NINE, NINE + HOUR)) == [(NINE, 1, 3, 6)]

@@ -106,7 +106,9 @@ class Samples:
         first, last = int(since.timestamp()), int(until.timestamp())
         # one less, for the first and the last step may both be only a part of one
         width = math.ceil((last - first) / max(points - 1, 1) / MINUTE) * MINUTE or MINUTE
-        wanted = {"host": host, "measure": measure, "since": first, "until": last}
+        # what was measured in the second that `until` is in the middle of counts, too
+        wanted = {"host": host, "measure": measure, "since": first}
+        wanted["until"] = math.ceil(until.timestamp())
         rows = self._read(_SERIES.format(width=width), wanted)
         return [
             Point(datetime.fromtimestamp(at, UTC), low, mean, high)
